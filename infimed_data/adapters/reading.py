@@ -1,0 +1,198 @@
+"""How rows are read: answers in every spelling, image tags, conversations. Shared by all adapters.
+
+Label and text of an answer must agree; where they do not, the row is rejected with a reason and never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infimed_data.schema import LABELS, AnswerKind, ImageSlot, Reject, Turn
+from infimed_data.text import clean_cell, normalise, strip_option_prefix
+
+__all__ = [
+    "choice_answer",
+    "content_meta",
+    "conversation",
+    "free_answer_kind",
+    "language_of",
+    "split_image_tags",
+    "text_of",
+]
+
+_TAG = re.compile(r"[ \t]*\n?<image(?:\s?\d+)?>\n?[ \t]*")
+_NUMBER = re.compile(
+    r"[-+]?\d[\d,]*(?:\.\d+)?(?:\s*(?:-|to|/|x)\s*\d[\d,]*(?:\.\d+)?)?\s*(?:%|percent|[µum]?m|cm|[µum]?g|kg|m?l|dl|cc|s|min|h|years?|days?|weeks?)?",
+    re.IGNORECASE,
+)
+_YES_NO = frozenset({"yes", "no", "是", "否", "是的", "不是", "有", "没有", "无"})
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+SHORT_WORDS = 8
+"""An answer of at most this many words (twice as many Chinese characters) is `short_text`, a longer one `open`."""
+
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+
+
+def text_of(value: object, field: str) -> str:
+    """A cell as text, with the white space around it removed; numbers become their digits. None is an empty text.
+
+    Raises `Reject("wrong_type")` for anything else, such as a list where a text belongs.
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Reject("wrong_type", f"{field}: {type(value).__name__}", "a text or a number")
+    return str(value)
+
+
+def free_answer_kind(answer: str) -> AnswerKind:
+    """The kind of an answer that has no options: `yes_no`, `number`, `short_text` or `open`."""
+    plain = normalise(answer).rstrip(".")
+    if plain in _YES_NO:
+        return "yes_no"
+    if _NUMBER.fullmatch(plain):
+        return "number"
+    size = len(_HAN.findall(plain)) / 2 + len(_HAN.sub(" ", plain).split())
+    return "short_text" if size <= SHORT_WORDS else "open"
+
+
+def choice_answer(
+    options: Sequence[str] | Mapping[str, str], *, label: str | int | None = None, text: str | None = None
+) -> tuple[tuple[str, ...], str, str]:
+    """(options, letter, text of the right option), with label and text checked against each other.
+
+    `label` is a letter (any case, brackets and points allowed) or a 0-based index; `text` the answer's text. One of
+    the two is enough; given both, they must agree. Option prefixes such as "A:" are taken off when they are in step.
+
+    Raises `Reject`: `too_few_options`, `too_many_options`, `option_prefix` (a prefix that is not the option's
+    letter), `unlabelled`, `label_out_of_range`, `answer_not_in_options`, `answer_ambiguous`, `label_text_disagree`.
+    """
+    texts = _option_texts(options)
+    by_label = None if label is None else _index(label, len(texts))
+    by_text = None
+    if text is not None and normalise(clean_cell(text)):
+        wanted = normalise(clean_cell(text))
+        hits = [i for i, option in enumerate(texts) if normalise(option) == wanted]
+        if by_label is not None:
+            if by_label not in hits:
+                rule = "label_text_disagree" if hits else "answer_not_in_options"
+                raise Reject(rule, f"{LABELS[by_label]} but {text!r}", texts[by_label])
+            by_text = by_label
+        elif not hits:
+            raise Reject("answer_not_in_options", text, " | ".join(texts))
+        elif len(hits) > 1:
+            raise Reject("answer_ambiguous", text, ",".join(LABELS[i] for i in hits))
+        else:
+            by_text = hits[0]
+    right = by_label if by_label is not None else by_text
+    if right is None:
+        raise Reject("unlabelled", limit="a label or an answer text")
+    return texts, LABELS[right], texts[right]
+
+
+def _option_texts(options: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]:
+    if isinstance(options, Mapping):
+        letters = [key for key, value in options.items() if value is not None]
+        if letters != list(LABELS[: len(letters)]):
+            raise Reject("option_prefix", ",".join(letters), LABELS[: len(letters)])
+        raw: list[object] = [options[letter] for letter in letters]
+    else:
+        raw = list(options)
+    if len(raw) < 2:
+        raise Reject("too_few_options", len(raw), 2)
+    if len(raw) > len(LABELS):
+        raise Reject("too_many_options", len(raw), len(LABELS))
+    texts = [text_of(option, "option") for option in raw]
+    split = [strip_option_prefix(option) for option in texts]
+    if all(letter is not None for letter, _ in split):
+        given = "".join(letter or "" for letter, _ in split)
+        if given != LABELS[: len(split)]:
+            raise Reject("option_prefix", given, LABELS[: len(split)])
+        return tuple(rest for _, rest in split)
+    return tuple(clean_cell(option) for option in texts)
+
+
+def _index(label: str | int, count: int) -> int:
+    if isinstance(label, str):
+        letter = clean_cell(label).strip("().[]: ").upper()
+        if not letter:
+            raise Reject("unlabelled", label, "a letter")
+        index = LABELS.find(letter) if len(letter) == 1 else -1
+    else:
+        index = label
+    if not 0 <= index < count:
+        raise Reject("label_out_of_range", label, f"{LABELS[0]}-{LABELS[count - 1]}")
+    return index
+
+
+def split_image_tags(text: str) -> tuple[str, list[int]]:
+    """(text without `<image>` tags, offset in that text of each tag), with the line breaks around a tag tidied.
+
+    >>> split_image_tags("<image>\\nWhich side?")
+    ('Which side?', [0])
+    """
+    pieces, offsets, length, at = [], [], 0, 0
+    for found in _TAG.finditer(text):
+        piece = text[at : found.start()]
+        if not length:
+            piece = piece.lstrip()
+        pieces.append(piece)
+        length += len(piece)
+        if length and found.end() < len(text) and piece and not piece[-1].isspace():
+            pieces.append(" ")
+            length += 1
+        offsets.append(length)
+        at = found.end()
+    rest = text[at:]
+    cleaned = ("".join(pieces) + rest).rstrip()
+    if not offsets:
+        return text.strip(), []
+    return cleaned, [min(offset, len(cleaned)) for offset in offsets]
+
+
+def conversation(messages: object, *, images: int) -> tuple[tuple[Turn, ...], tuple[ImageSlot, ...]]:
+    """(turns, image slots) of a `conversations` or `messages` list, in either spelling of roles and keys.
+
+    Image tags are taken out of the text; where fewer tags stand than there are `images`, the missing ones come
+    before the first user message. Raises `Reject`: `no_conversation`, `unknown_role`, `turn_order` (users and
+    assistants must alternate and the assistant speak last), `image_count` (more tags than images).
+    """
+    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+        raise Reject("no_conversation", type(messages).__name__, "a list of messages")
+    turns: list[Turn] = []
+    slots: list[ImageSlot] = []
+    for message in messages:
+        if not isinstance(message, Mapping):
+            raise Reject("no_conversation", type(message).__name__, "a message with role and content")
+        named = message.get("from", message.get("role"))
+        role = _ROLES.get(str(named).lower())
+        if role is None:
+            raise Reject("unknown_role", named, ", ".join(_ROLES))
+        content = text_of(message.get("value", message.get("content")), "content")
+        if role == "user":
+            content, offsets = split_image_tags(content)
+            slots.extend(ImageSlot(len(turns), offset) for offset in offsets)
+        turns.append(Turn(role, content))
+    spoken = [turn.role for turn in turns if turn.role != "system"]
+    if spoken != ["user", "assistant"] * (len(spoken) // 2) or not spoken or "system" in [t.role for t in turns[1:]]:
+        raise Reject("turn_order", " ".join(turn.role for turn in turns), "[system] user assistant [user assistant ...]")
+    if len(slots) > images:
+        raise Reject("image_count", f"{len(slots)} tags", f"{images} images")
+    first_user = next(i for i, turn in enumerate(turns) if turn.role == "user")
+    missing = [ImageSlot(first_user, 0)] * (images - len(slots))
+    return tuple(turns), tuple(missing + slots)
+
+
+def language_of(text: str) -> str:
+    """`zh` where Chinese characters make up a fifth of the letters or more, else `en`."""
+    han = len(_HAN.findall(text))
+    return "zh" if han and han * 5 >= sum(map(str.isalpha, text)) else "en"
+
+
+def content_meta(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of the row's fields `names` that have a value, for `Sample.meta`."""
+    return {name: row[name] for name in names if row.get(name) not in (None, "", [])}

@@ -1,0 +1,118 @@
+"""Where shard functions run. `LocalEngine` uses processes of this machine; a cluster engine offers the same `map`.
+
+A shard function is a module-level function of one picklable task. It writes its own output and returns a small fact
+(a count, a path), so nothing large travels between processes and any engine gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
+from typing import Protocol, TypeVar
+
+from infimed_data.errors import BuildError
+
+__all__ = ["Engine", "LocalEngine", "default_processes"]
+
+Task = TypeVar("Task")
+Fact = TypeVar("Fact")
+
+_PRELOAD = ["numpy", "orjson", "pyarrow.compute", "pyarrow.parquet", "xxhash", "PIL.Image", "infimed_data.shards"]
+
+
+class Engine(Protocol):
+    """What the pipeline asks of an engine."""
+
+    def map(
+        self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
+    ) -> Iterator[tuple[int, Fact]]:
+        """(index of task, fact) as tasks finish. `heavy` says that the tasks are worth starting workers for."""
+        ...
+
+    def close(self) -> None:
+        """Ends the workers."""
+        ...
+
+
+def default_processes() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+class LocalEngine:
+    """Runs tasks in `processes` worker processes, or in this one where that is quicker."""
+
+    def __init__(self, processes: int) -> None:
+        if processes < 1:
+            raise BuildError(f"processes: {processes}; allowed: 1 or more")
+        self.processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(
+        self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
+    ) -> Iterator[tuple[int, Fact]]:
+        """See `Engine.map`. At most two tasks a process are in flight, so a long list costs no memory."""
+        if not heavy or self.processes == 1 or len(tasks) < 2:
+            for index, task in enumerate(tasks):
+                yield index, function(task)
+            return
+        pool = self._workers()
+        pending: dict[Future[Fact], int] = {}
+        upcoming = iter(enumerate(tasks))
+        try:
+            for index, task in upcoming:
+                pending[pool.submit(function, task)] = index
+                if len(pending) < 2 * self.processes:
+                    continue
+                yield from self._collect(pending)
+            while pending:
+                yield from self._collect(pending)
+        except BrokenProcessPool as error:
+            self.close()
+            raise BuildError(
+                f"a worker process died while {label} (out of memory?); the same command continues where it stopped"
+            ) from error
+        finally:
+            for future in pending:
+                future.cancel()
+
+    @staticmethod
+    def _collect(pending: dict[Future[Fact], int]) -> Iterator[tuple[int, Fact]]:
+        finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield pending.pop(future), future.result()
+
+    def _workers(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(_PRELOAD)
+            self._pool = ProcessPoolExecutor(self.processes, mp_context=context, initializer=_start_worker)
+        return self._pool
+
+    def close(self) -> None:
+        """Ends the workers at once; a task in progress leaves only a temporary file, which is swept later."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends the worker when the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)

@@ -1,0 +1,209 @@
+"""Images: everything that is known about one, from a single decode, and the resize that an output may ask for."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, floor, sqrt
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from infimed_data.schema import Reject
+
+__all__ = ["FORMATS", "Measures", "blob_digest", "image_tokens", "measure", "pixel_digest", "shrink"]
+
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP")
+"""Decoders that are allowed to run on foreign bytes."""
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_ORIENTATION = 0x0112
+_SHARPNESS_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What one decode says about an image."""
+
+    digest: str
+    """Digest of the decoded pixels: equal for re-encoded, palette and grey-as-RGB copies of the same pixels."""
+    format: str
+    mode: str
+    width: int
+    height: int
+    phash: int
+    """64-bit DCT hash of the luminance at 32 x 32."""
+    mean: float
+    """Mean luminance, 0 to 255."""
+    contrast: float
+    """Standard deviation of the luminance."""
+    sharpness: float
+    """Variance of the Laplacian, on at most 256 x 256 pixels."""
+    flat_share: float
+    """Share of the pixels that have the most frequent luminance."""
+
+
+def blob_digest(data: bytes) -> str:
+    """Digest of an image's encoded bytes."""
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+def measure(data: bytes, *, max_pixels: int) -> Measures:
+    """Decodes once and measures. Raises `Reject`: `image_unreadable` or `image_too_large`."""
+    image = _open(data, max_pixels=max_pixels)
+    kind, mode = image.format or "", image.mode
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            if image.getexif().get(_ORIENTATION, 1) != 1:
+                image = ImageOps.exif_transpose(image)  # as every loader of these files shows it
+            pixels = _canonical(image)
+    except Exception as error:  # a decoder may raise anything on foreign bytes; the row is rejected with what it said
+        raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
+    luminance = pixels if pixels.mode == "L" else _luminance(pixels)
+    histogram = np.asarray(luminance.histogram()[:256], dtype=np.float64)
+    count = histogram.sum()
+    levels = np.arange(256)
+    mean = float((histogram * levels).sum() / count)
+    variance = float((histogram * (levels - mean) ** 2).sum() / count)
+    return Measures(
+        digest=pixel_digest(pixels),
+        format=kind,
+        mode=mode,
+        width=image.width,
+        height=image.height,
+        phash=_phash(luminance),
+        mean=mean,
+        contrast=sqrt(variance),
+        sharpness=_sharpness(luminance),
+        flat_share=float(histogram.max() / count),
+    )
+
+
+def _open(data: bytes, *, max_pixels: int) -> Image.Image:
+    if not data:
+        raise Reject("image_unreadable", "0 bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:
+        raise Reject("image_unreadable", f"{type(error).__name__}: not one of {', '.join(FORMATS)}") from error
+    if image.width * image.height > max_pixels:
+        raise Reject("image_too_large", f"{image.width}x{image.height}", f"{max_pixels} pixels")
+    return image
+
+
+def _canonical(image: Image.Image) -> Image.Image:
+    """The picture as L, RGB, RGBA or 16-bit grey, in the smallest of these that loses nothing."""
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return image
+    if image.mode in ("P", "PA", "LA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        if image.getextrema()[3] != (255, 255):
+            return image
+        image = image.convert("RGB")
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    return image.getchannel(0) if _is_grey(image) else image
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether the three channels are equal: first on every 16th line, then on all."""
+    pixels = np.asarray(image)
+    for part in (pixels[::16], pixels):
+        if not (np.array_equal(part[..., 0], part[..., 1]) and np.array_equal(part[..., 1], part[..., 2])):
+            return False
+    return True
+
+
+def _luminance(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        low, high = float(values.min()), float(values.max())
+        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+        return Image.fromarray(scaled.astype(np.uint8))
+    return image.convert("L")
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """Digest of mode, size and pixels of a decoded picture in canonical form."""
+    digest = xxhash.xxh3_128(f"{image.mode[:4]} {image.width}x{image.height} ".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _dct_rows() -> NDArray[np.float64]:
+    """The first 8 rows of the 32-point DCT-II."""
+    at = np.arange(32)
+    return np.asarray(np.cos(np.pi * (2 * at[None, :] + 1) * np.arange(8)[:, None] / 64))
+
+
+def _phash(luminance: Image.Image) -> int:
+    small = luminance.resize((32, 32), Image.Resampling.BOX, reducing_gap=None)
+    rows = _dct_rows()
+    # einsum without BLAS: the same bits on every machine, whatever its thread count.
+    low = np.einsum("ik,kl,jl->ij", rows, np.asarray(small, dtype=np.float64), rows, optimize=False)
+    flat = np.round(low, 6).ravel()
+    bits = flat > np.median(flat[1:])
+    return int(np.packbits(bits).view(">u8")[0])
+
+
+def _sharpness(luminance: Image.Image) -> float:
+    side = max(luminance.size)
+    if side > _SHARPNESS_SIDE:
+        luminance = luminance.reduce(ceil(side / _SHARPNESS_SIDE))
+    grey = np.asarray(luminance, dtype=np.int16)
+    if min(grey.shape) < 3:
+        return 0.0
+    centre = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * centre
+    return float(laplacian.astype(np.float64).var())
+
+
+def image_tokens(width: int, height: int, *, patch: int = 28, min_pixels: int = 3136, max_pixels: int = 12845056) -> int:
+    """Tokens that Qwen2.5-VL spends on an image: its `smart_resize` to multiples of 28, one token a 28 x 28 patch.
+
+    Source: `transformers` `image_processing_qwen2_vl.smart_resize`, with the processor's default limits.
+    """
+    rounded_w, rounded_h = max(patch, round(width / patch) * patch), max(patch, round(height / patch) * patch)
+    if rounded_w * rounded_h > max_pixels:
+        scale = sqrt(width * height / max_pixels)
+        rounded_w, rounded_h = (max(patch, floor(x / scale / patch) * patch) for x in (width, height))
+    elif rounded_w * rounded_h < min_pixels:
+        scale = sqrt(min_pixels / (width * height))
+        rounded_w, rounded_h = (ceil(x * scale / patch) * patch for x in (width, height))
+    return (rounded_w // patch) * (rounded_h // patch)
+
+
+def shrink(data: bytes, *, max_pixels: int, limit_pixels: int) -> bytes:
+    """`data` unchanged where it has at most `max_pixels`, else scaled down: JPEG stays JPEG (quality 95), others PNG."""
+    image: Any = _open(data, max_pixels=limit_pixels)
+    if image.width * image.height <= max_pixels:
+        return data
+    kind = image.format
+    image = ImageOps.exif_transpose(image)
+    if image.mode not in ("L", "RGB", "RGBA"):
+        canonical = _canonical(image)
+        image = canonical if canonical.mode in ("L", "RGB", "RGBA") else _luminance(canonical)
+    scale = sqrt(max_pixels / (image.width * image.height))
+    size = (max(1, floor(image.width * scale)), max(1, floor(image.height * scale)))
+    small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    out = io.BytesIO()
+    if kind in ("JPEG", "MPO") and small.mode in ("L", "RGB"):
+        small.save(out, "JPEG", quality=95)
+    else:
+        small.save(out, "PNG", compress_level=6)
+    return out.getvalue()

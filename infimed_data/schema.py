@@ -1,0 +1,251 @@
+"""The canonical sample, the reasons a row is refused, and the Arrow schemas of every table.
+
+Nothing here reads a file. Every other module agrees on these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+import pyarrow as pa
+
+__all__ = [
+    "ANSWER_KINDS",
+    "CATEGORIES",
+    "DROPS",
+    "IMAGES",
+    "LABELS",
+    "ROWS",
+    "SAMPLES",
+    "SIGNALS",
+    "SOURCES",
+    "VERIFIABLE_KINDS",
+    "AnswerKind",
+    "Category",
+    "ImageSlot",
+    "Reject",
+    "Sample",
+    "Turn",
+]
+
+AnswerKind = Literal["choice", "multi_choice", "yes_no", "number", "short_text", "open", "none"]
+ANSWER_KINDS: tuple[str, ...] = get_args(AnswerKind)
+VERIFIABLE_KINDS = ("choice", "multi_choice", "yes_no", "number", "short_text")
+"""Kinds whose answers a rule can check: the only ones that an `rl` output takes."""
+
+Category = Literal["medical_vqa", "medical_text", "general_multimodal", "general_text"]
+CATEGORIES: tuple[str, ...] = get_args(Category)
+
+LABELS = "ABCDEFGHIJ"
+"""Option letters, in order."""
+
+
+class Turn(NamedTuple):
+    """One message of a conversation."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+
+
+class ImageSlot(NamedTuple):
+    """Where an image stands: before character `offset` of message `turn` (0 for a plain question)."""
+
+    turn: int
+    offset: int
+
+
+class Reject(Exception):  # noqa: N818  (it names what happens to the row)
+    """Raised by an adapter for a row that cannot be read honestly; becomes a drop of the stage `ingest`."""
+
+    def __init__(self, rule: str, value: object = None, limit: object = None) -> None:
+        super().__init__(rule)
+        self.rule = rule
+        self.value = None if value is None else str(value)[:200]
+        self.limit = None if limit is None else str(limit)[:200]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One row of a source in canonical form, as its adapter read it."""
+
+    row_key: str | None = None
+    """The source's own id of the row, unique in its split. None: the row has none, and gets one from its content."""
+    question: str = ""
+    """Question text without image tags and without its options; empty when `turns` holds the conversation."""
+    options: tuple[str, ...] = ()
+    """Option texts without letters, in the order A, B, C ..."""
+    answer: str = ""
+    """Gold answer; for choices the text of the right option."""
+    answer_label: str | None = None
+    """Letter of the right option, or letters joined by commas."""
+    answer_kind: AnswerKind = "open"
+    images: tuple[str, ...] = ()
+    """References to images, as `ImageFinder` or `TableRow.cell` gave them."""
+    image_slots: tuple[ImageSlot, ...] = ()
+    """Position of each image; empty means: all of them before the text."""
+    turns: tuple[Turn, ...] = ()
+    """The whole conversation where it is more than one question and one answer."""
+    rationale: str = ""
+    """Reasoning that the source ships."""
+    lang: str = "en"
+    """ISO 639-1 code of the text."""
+    group: str | None = None
+    """Patient, study, figure or page that rows share; never on both sides of a split."""
+    modality: str | None = None
+    organ: str | None = None
+    question_type: str | None = None
+    task: str | None = None
+    pass_rate: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else the source says about the row; stored as JSON."""
+
+
+_TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_SLOTS = pa.list_(pa.struct([("turn", pa.int32()), ("offset", pa.int32())]))
+
+_CONTENT: list[tuple[str, pa.DataType]] = [
+    ("lang", pa.string()),
+    ("question", pa.string()),
+    ("options", pa.list_(pa.string())),
+    ("answer", pa.string()),
+    ("answer_label", pa.string()),
+    ("answer_kind", pa.string()),
+    ("image_slots", _SLOTS),
+    ("turns", _TURNS),
+    ("rationale", pa.string()),
+    ("group", pa.string()),
+    ("modality", pa.string()),
+    ("organ", pa.string()),
+    ("question_type", pa.string()),
+    ("task", pa.string()),
+    ("pass_rate", pa.float64()),
+    ("meta", pa.string()),
+]
+
+ROWS = pa.schema(
+    [
+        ("row_key", pa.string()),
+        ("origin", pa.string()),
+        *_CONTENT,
+        ("image_refs", pa.list_(pa.string())),
+        ("text_digest", pa.binary(16)),
+        ("reject_rule", pa.string()),
+        ("reject_value", pa.string()),
+        ("reject_limit", pa.string()),
+    ]
+)
+"""What ingest writes: one row for every row read, rejected ones included."""
+
+SIGNALS = pa.schema(
+    [
+        ("question_chars", pa.int32()),
+        ("answer_chars", pa.int32()),
+        ("rationale_chars", pa.int32()),
+        ("words", pa.int32()),
+        ("text_tokens", pa.int32()),
+        ("script", pa.string()),
+        ("script_share", pa.float32()),
+        ("special_token", pa.string()),
+        ("figure_reference", pa.string()),
+        ("duplicate_option", pa.string()),
+        ("ngrams", pa.list_(pa.uint64())),
+    ]
+)
+"""Measurements of a row's text, in the order of the ingested rows; `ngrams` are digests of word n-grams."""
+
+IMAGES = pa.schema(
+    [
+        ("digest", pa.string()),
+        ("source", pa.string()),
+        ("ref", pa.string()),
+        ("blob", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("phash", pa.uint64()),
+        ("mean", pa.float32()),
+        ("contrast", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("flat_share", pa.float32()),
+        ("error", pa.string()),
+        ("rows_read", pa.int64()),
+        ("rows_kept", pa.int64()),
+    ]
+)
+"""One row a distinct image; an image that does not decode has no digest but an `error`."""
+
+SAMPLES = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("row_key", pa.string()),
+        ("origin", pa.string()),
+        ("digest", pa.string()),
+        ("category", pa.string()),
+        ("license", pa.string()),
+        *_CONTENT,
+        ("images", pa.list_(pa.string())),
+        ("question_chars", pa.int32()),
+        ("answer_chars", pa.int32()),
+        ("rationale_chars", pa.int32()),
+        ("words", pa.int32()),
+        ("text_tokens", pa.int32()),
+        ("image_tokens", pa.int32()),
+        ("script", pa.string()),
+        ("output", pa.string()),
+        ("sft_split", pa.string()),
+        ("sft_position", pa.int64()),
+        ("rl_split", pa.string()),
+        ("rl_position", pa.int64()),
+    ]
+)
+"""Every kept row. `output` is `sft`, `rl` or `sft+rl`; a position counts from 0 within its split."""
+
+DROPS = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("stage", pa.string()),
+        ("rule", pa.string()),
+        ("value", pa.string()),
+        ("limit", pa.string()),
+        ("twin", pa.string()),
+        ("origin", pa.string()),
+        ("digest", pa.string()),
+        ("category", pa.string()),
+        ("lang", pa.string()),
+        ("answer_kind", pa.string()),
+        ("modality", pa.string()),
+        ("question", pa.string()),
+        ("answer", pa.string()),
+        ("images", pa.list_(pa.string())),
+        ("image_refs", pa.list_(pa.string())),
+        ("words", pa.int32()),
+        ("text_tokens", pa.int32()),
+        ("script", pa.string()),
+    ]
+)
+"""Every dropped row, with the stage and rule that dropped it, the value seen, the limit, and its twin's uid."""
+
+SOURCES = pa.schema(
+    [
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("adapter", pa.string()),
+        ("category", pa.string()),
+        ("license", pa.string()),
+        ("revision", pa.string()),
+        ("rows_read", pa.int64()),
+        ("rejected", pa.int64()),
+        ("dropped", pa.int64()),
+        ("kept", pa.int64()),
+    ]
+)
+"""Rows of each source and split: `rows_read = rejected + dropped + kept`, checked in every build."""

@@ -1,0 +1,261 @@
+"""A `Place` is the folder (or archive) of one source: its files, its archives' members, and safe access to both.
+
+A reference is a plain string, relative to the place, that says where bytes are:
+
+    images/synpic1.jpg                 a file
+    imgs.zip!imgs/xmlab1/source.jpg    a member of a zip or tar archive
+    data/train.parquet#3:17:image      row 17 of row group 3, column `image` of a Parquet file
+
+Nothing outside the place is ever opened: names that climb out, absolute names and links that lead out are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from infimed_data.errors import SourceError, did_you_mean
+from infimed_data.schema import Reject
+
+__all__ = ["ARCHIVES", "ImageFinder", "Place", "is_cell", "split_cell", "tidy_name"]
+
+ARCHIVES = (".zip", ".tar")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+MAX_MEMBERS = 5_000_000
+"""An archive with more members than this is refused rather than indexed."""
+
+
+class CellRef(NamedTuple):
+    """A cell of a Parquet file that holds an image."""
+
+    path: str
+    row_group: int
+    row: int
+    column: str
+
+
+def is_cell(ref: str) -> bool:
+    """Whether `ref` names a Parquet cell."""
+    return "#" in ref and ref.partition("#")[0].endswith(".parquet")
+
+
+def split_cell(ref: str) -> CellRef:
+    """The parts of a Parquet cell reference."""
+    path, _, rest = ref.rpartition("#")
+    group, row, column = rest.split(":", 2)
+    return CellRef(path, int(group), int(row), column)
+
+
+def tidy_name(name: str) -> str:
+    """`name` as a relative POSIX path; raises `Reject("image_outside_root")` where it climbs out or is absolute."""
+    posix = name.replace("\\", "/")
+    if "\0" in posix or posix.startswith("/") or (len(posix) > 1 and posix[1] == ":"):
+        raise Reject("image_outside_root", name, "a relative path inside the source's folder")
+    parts = [part for part in posix.split("/") if part not in ("", ".")]
+    if ".." in parts or not parts:
+        raise Reject("image_outside_root", name, "a relative path inside the source's folder")
+    return "/".join(parts)
+
+
+class Place:
+    """One source's root. `location` is a folder, one data file, or one zip/tar that is read as a folder."""
+
+    def __init__(self, location: Path, *, only: str | None = None) -> None:
+        if only is None and not location.exists():
+            raise SourceError(f"{location}: no such file or folder{_nearby(location)}")
+        single = only is None and location.is_file()
+        self.root = location.parent if single else location
+        self.only = location.name if single else only
+        """The one file that the location names, if it names a file."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _place, (str(self.root), self.only)
+
+    @cached_property
+    def _allowed_root(self) -> Path:
+        root = self.root.resolve()
+        # A Hub cache snapshot is a folder of links into its repository's `blobs`, which belongs to the place.
+        return root.parent.parent if root.parent.name == "snapshots" else root
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All files below the root, as sorted relative POSIX paths; hidden files and links out of the root are absent."""
+        found = []
+        pending = [self.root]
+        while pending:
+            folder = pending.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except OSError as error:
+                raise SourceError(f"{folder}: cannot list: {error.strerror}") from error
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._allowed_root):
+                    continue
+                if entry.is_dir():
+                    if not entry.is_symlink():
+                        pending.append(Path(entry.path))
+                else:
+                    found.append(Path(entry.path).relative_to(self.root).as_posix())
+        return tuple(sorted(found))
+
+    @cached_property
+    def tables(self) -> tuple[str, ...]:
+        """Names that may hold rows: the plain files, or the members of the archive that the location names."""
+        if self.only is None:
+            return self.names
+        if self.only.endswith(ARCHIVES):
+            return tuple(f"{self.only}!{member}" for member in self.members(self.only))
+        return (self.only,)
+
+    def find(self, *patterns: str) -> list[str]:
+        """Table files whose path or base name matches one of `patterns` (shell style), shallowest first."""
+        hits = []
+        for name in self.tables:
+            inner = name.rpartition("!")[2]
+            if any(fnmatchcase(inner, p) or fnmatchcase(PurePosixPath(inner).name, p) for p in patterns):
+                hits.append(name)
+        return sorted(hits, key=lambda n: (n.count("/"), n))
+
+    def path(self, name: str) -> Path:
+        """The path of a plain file of this place; raises `SourceError` where it leads out of the root."""
+        path = self.root / name
+        if path.is_symlink() and not path.resolve().is_relative_to(self._allowed_root):
+            raise SourceError(f"{path}: a link out of {self.root}; copy the file there")
+        return path
+
+    def members(self, archive: str) -> dict[str, tuple[int, int]]:
+        """Members of an archive: name to (offset, size). Members that climb out are left out. Offsets are a tar's."""
+        cached: dict[str, dict[str, tuple[int, int]]] = self.__dict__.setdefault("_members", {})
+        if archive not in cached:
+            cached[archive] = _archive_members(self.path(archive))
+        return cached[archive]
+
+    def open_zip(self, archive: str) -> zipfile.ZipFile:
+        """The open zip archive, kept open for the life of this object."""
+        cached: dict[str, zipfile.ZipFile] = self.__dict__.setdefault("_zips", {})
+        if archive not in cached:
+            cached[archive] = zipfile.ZipFile(self.path(archive))
+        return cached[archive]
+
+    def read(self, ref: str, *, max_bytes: int) -> bytes:
+        """The bytes of a file or an archive member.
+
+        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read.
+        """
+        archive, bang, member = ref.partition("!")
+        try:
+            if not bang:
+                path = self.path(ref)
+                size = path.stat().st_size
+                _check_size(size, max_bytes)
+                return path.read_bytes()
+            if archive.endswith(".tar"):
+                offset, size = self.members(archive)[member]
+                _check_size(size, max_bytes)
+                with self.path(archive).open("rb") as file:
+                    file.seek(offset)
+                    return file.read(size)
+            opened = self.open_zip(archive)
+            _check_size(opened.getinfo(member).file_size, max_bytes)
+            return opened.read(member)
+        except (FileNotFoundError, KeyError, IsADirectoryError) as error:
+            raise Reject("image_missing", ref) from error
+        except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+            raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
+
+
+def _place(root: str, only: str | None) -> Place:
+    """The same place in another process."""
+    place = Place.__new__(Place)
+    place.root = Path(root)
+    place.only = only
+    return place
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise Reject("image_too_large", f"{size} bytes", f"{max_bytes} bytes")
+
+
+def _nearby(location: Path) -> str:
+    parent = location.parent
+    if not parent.is_dir():
+        return f" (nor the folder {parent})"
+    return did_you_mean(location.name, (p.name for p in parent.iterdir()))
+
+
+def _archive_members(path: Path) -> dict[str, tuple[int, int]]:
+    """Members of a zip or tar with safe names, in sorted order."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        for name, offset, size in _raw_members(path):
+            if len(found) > MAX_MEMBERS:
+                raise SourceError(f"{path}: more than {MAX_MEMBERS:,} members; split the archive or unpack it")
+            try:
+                found[name if tidy_name(name) == name else tidy_name(name)] = (offset, size)
+            except Reject:
+                continue
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+        raise SourceError(f"{path}: not a readable archive ({error}); fetch it again") from error
+    return dict(sorted(found.items()))
+
+
+def _raw_members(path: Path) -> Iterator[tuple[str, int, int]]:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir():
+                    yield info.filename, 0, info.file_size
+        return
+    with tarfile.open(path, "r:") as archive:
+        for member in archive:
+            if member.isreg():
+                yield member.name, member.offset_data, member.size
+
+
+class ImageFinder:
+    """Finds the file or archive member that a row's image name means, anywhere below the place.
+
+    A name may be the full relative path, a path below some folder (`images/`, `imgs/`, `figures/`), or, where that
+    is unique, a base name. Plain files come before archive members.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._exact: dict[str, str] = {}
+        self._endings: dict[str, list[str]] = {}
+        for name in place.names:
+            if name.endswith(ARCHIVES):
+                for member in place.members(name):
+                    self._add(f"{name}!{member}", member)
+            elif name.lower().endswith(IMAGE_ENDINGS):
+                self._add(name, name)
+
+    def _add(self, ref: str, path: str) -> None:
+        self._exact.setdefault(path, ref)
+        parts = path.lower().split("/")
+        for start in range(len(parts)):
+            self._endings.setdefault("/".join(parts[start:]), []).append(ref)
+
+    def find(self, name: str) -> str:
+        """The reference for `name`; raises `Reject`: `image_missing`, `image_ambiguous` or `image_outside_root`."""
+        tidy = tidy_name(name)
+        if tidy in self._exact:
+            return self._exact[tidy]
+        hits = self._endings.get(tidy.lower(), [])
+        if not hits and "/" in tidy:
+            base = self._endings.get(tidy.rpartition("/")[2].lower(), [])
+            hits = base if len(base) == 1 else []
+        if not hits:
+            raise Reject("image_missing", tidy)
+        plain = [hit for hit in hits if "!" not in hit] or hits
+        if len(plain) > 1:
+            raise Reject("image_ambiguous", tidy, ", ".join(sorted(plain)[:3]))
+        return plain[0]

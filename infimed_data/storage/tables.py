@@ -1,0 +1,374 @@
+"""Rows of JSON, JSON lines, CSV and Parquet files, a shard at a time and with bounded memory.
+
+How a file is cut into shards depends on the file alone, never on the number of processes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infimed_data.errors import SourceError
+from infimed_data.schema import Reject
+from infimed_data.storage.places import Place
+
+__all__ = ["MISSING_CELL", "TableFile", "TableRow", "TableShard", "parquet_schema", "plan_shards", "read_rows"]
+
+SHARD_BYTES = 8 << 20
+"""JSON lines are cut into shards of this many bytes; Parquet row groups are put together up to it."""
+WHOLE_JSON_BYTES = 32 << 20
+"""A JSON document up to this size is parsed at once; a larger one element by element."""
+MAX_ROW_BYTES = 64 << 20
+"""A single JSON element or CSV cell larger than this is refused."""
+MISSING_CELL = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A file of rows, named by an adapter."""
+
+    name: str
+    """Reference within the place."""
+    image_columns: tuple[str, ...] = ()
+    """Parquet columns that hold images: not read with the rows, but referred to by `TableRow.cell`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableShard:
+    """A part of a table file that one task reads."""
+
+    file: TableFile
+    index: int
+    start: int
+    """First byte (JSON lines) or first row group (Parquet)."""
+    stop: int
+    first_row: int
+    """Number of rows before this shard."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row as the file has it."""
+
+    data: Mapping[str, Any]
+    file: str
+    number: int
+    """Position in the file, from 0."""
+    key: str | None = None
+    """The row's key, where the file is one JSON object of rows."""
+    row_group: int = 0
+    row: int = 0
+
+    def cell(self, column: str) -> str:
+        """Reference to the image in this row's Parquet `column`."""
+        return f"{self.file}#{self.row_group}:{self.row}:{column}"
+
+
+def _open(place: Place, name: str) -> IO[bytes]:
+    archive, bang, member = name.partition("!")
+    try:
+        if not bang:
+            return place.path(name).open("rb")
+        if archive.endswith(".zip"):
+            return place.open_zip(archive).open(member)
+        return io.BytesIO(place.read(name, max_bytes=1 << 34))
+    except OSError as error:
+        raise SourceError(f"{place.root / name}: cannot read: {error.strerror or error}") from error
+
+
+def parquet_schema(place: Place, name: str) -> pa.Schema:
+    """The Arrow schema of a Parquet file; raises `SourceError` where it is not one."""
+    return _parquet(place, name).schema_arrow
+
+
+def _parquet(place: Place, name: str) -> pq.ParquetFile:
+    if "!" in name:
+        raise SourceError(f"{place.root / name}: Parquet inside an archive is not read; unpack it")
+    path = place.path(name)
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: not a readable Parquet file ({_first_line(error)}); fetch it again") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def plan_shards(place: Place, file: TableFile) -> list[TableShard]:
+    """The shards of `file`, in order. An unreadable file raises `SourceError`."""
+    name = file.name
+    if name.endswith(".parquet"):
+        return _plan_parquet(place, file)
+    if name.endswith(".jsonl") or _is_json_lines(place, name):
+        return _plan_lines(place, file)
+    if name.endswith((".json", ".csv", ".tsv")):
+        with _open(place, name) as stream:
+            size = stream.seek(0, io.SEEK_END)
+        return [TableShard(file, 0, 0, size, 0, size)]
+    raise SourceError(f"{place.root / name}: unknown table format; allowed: .json, .jsonl, .csv, .tsv, .parquet")
+
+
+def _is_json_lines(place: Place, name: str) -> bool:
+    """Whether a `.json` file is really JSON lines, as the original MedMCQA files are: two objects on two lines."""
+    if not name.endswith(".json"):
+        return False
+    with _open(place, name) as stream:
+        head = stream.read(1 << 20).lstrip(codecs.BOM_UTF8).lstrip()
+    if not head.startswith(b"{"):
+        return False
+    first, newline, rest = head.partition(b"\n")
+    if not newline or not rest.strip():
+        return _parses(first) and len(first) < (1 << 20) and _row_like(first)
+    return _parses(first)
+
+
+def _parses(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _row_like(line: bytes) -> bool:
+    """Whether a lone object is a row, and not an object of rows: some value is not an object."""
+    return any(not isinstance(value, dict) for value in orjson.loads(line).values())
+
+
+def _plan_parquet(place: Place, file: TableFile) -> list[TableShard]:
+    parquet = _parquet(place, file.name)
+    meta = parquet.metadata
+    wanted = [
+        i for i in range(meta.num_columns) if meta.schema.column(i).path.split(".")[0] not in file.image_columns
+    ]
+    shards: list[TableShard] = []
+    start = rows = first = size = 0
+    for group in range(meta.num_row_groups):
+        row_group = meta.row_group(group)
+        size += sum(row_group.column(i).total_uncompressed_size for i in wanted)
+        rows += row_group.num_rows
+        if size >= SHARD_BYTES or group == meta.num_row_groups - 1:
+            shards.append(TableShard(file, len(shards), start, group + 1, first, size))
+            start, first, size = group + 1, first + rows, 0
+            rows = 0
+    return shards
+
+
+def _plan_lines(place: Place, file: TableFile) -> list[TableShard]:
+    shards: list[TableShard] = []
+    with _open(place, file.name) as stream:
+        start = position = first = lines = 0
+        while block := stream.read(SHARD_BYTES):
+            tail = b"" if block.endswith(b"\n") else stream.readline(MAX_ROW_BYTES)
+            position += len(block) + len(tail)
+            lines = block.count(b"\n") + tail.count(b"\n")
+            shards.append(TableShard(file, len(shards), start, position, first, position - start))
+            start, first = position, first + lines
+    return shards
+
+
+def read_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Reject]]:
+    """The rows of a shard in file order; a row that cannot be parsed comes as (position, `Reject`).
+
+    A file that cannot be read at all raises `SourceError`.
+    """
+    name = shard.file.name
+    if name.endswith(".parquet"):
+        yield from _parquet_rows(place, shard)
+    elif name.endswith((".csv", ".tsv")):
+        yield from _csv_rows(place, name)
+    elif name.endswith(".jsonl") or _is_json_lines(place, name):
+        yield from _line_rows(place, shard)
+    else:
+        yield from _json_rows(place, name, shard.size_bytes)
+
+
+def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
+    parquet = _parquet(place, shard.file.name)
+    columns = [n for n in parquet.schema_arrow.names if n not in shard.file.image_columns]
+    number = shard.first_row
+    for group in range(shard.start, shard.stop):
+        row = 0
+        try:
+            for batch in parquet.iter_batches(1024, row_groups=[group], columns=columns):
+                for data in batch.to_pylist():
+                    yield TableRow(data, shard.file.name, number, None, group, row)
+                    number += 1
+                    row += 1
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(
+                f"{place.root / shard.file.name}: row group {group} cannot be read ({_first_line(error)}); fetch it again"
+            ) from error
+
+
+def _line_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Reject]]:
+    with _open(place, shard.file.name) as stream:
+        stream.seek(shard.start)
+        block = stream.read(shard.stop - shard.start)
+    if shard.start == 0:
+        block = block.removeprefix(codecs.BOM_UTF8)
+    for number, line in enumerate(block.splitlines() if b"\r" in block else block.split(b"\n"), shard.first_row):
+        if not line.strip():
+            continue
+        try:
+            data = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            yield number, Reject(_json_fault(line), f"line {number + 1}: {_first_line(error)}")
+            continue
+        if not isinstance(data, dict):
+            yield number, Reject("invalid_json", f"line {number + 1}: {type(data).__name__}", "a JSON object")
+            continue
+        yield TableRow(data, shard.file.name, number)
+
+
+def _json_fault(line: bytes) -> str:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return "invalid_utf8"
+    return "invalid_json"
+
+
+def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]]:
+    """Cells stay text: "N/A", "None" and "nan" are answers, not missing values."""
+    csv.field_size_limit(MAX_ROW_BYTES)
+    delimiter = "\t" if name.endswith(".tsv") else ","
+    with _open(place, name) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines, delimiter=delimiter, restkey="", restval=None)
+        try:
+            for number, data in enumerate(reader):
+                if "" in data and data[""] or None in data.values():
+                    yield number, Reject("ragged_row", f"line {reader.line_num}", f"{len(reader.fieldnames or ())} cells")
+                    continue
+                yield TableRow(data, name, number)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{place.root / name}: not UTF-8 near line {reader.line_num + 1} ({error.reason})") from error
+        except csv.Error as error:
+            raise SourceError(f"{place.root / name}: line {reader.line_num}: {error}") from error
+
+
+def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | tuple[int, Reject]]:
+    where = place.root / name
+    with _open(place, name) as stream:
+        if size_bytes <= WHOLE_JSON_BYTES:
+            elements: Iterator[tuple[str | None, Any]] = _whole_json(stream.read(), where)
+        else:
+            elements = _streamed_json(stream, where)
+        for number, (key, data) in enumerate(elements):
+            if isinstance(data, dict):
+                yield TableRow(data, name, number, key)
+            else:
+                yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
+
+
+def _whole_json(text: bytes, where: object) -> Iterator[tuple[str | None, Any]]:
+    text = text.removeprefix(codecs.BOM_UTF8)
+    if not text.strip():
+        raise SourceError(f"{where}: empty file")
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        document = _lenient_json(text, where)  # NaN and Infinity, which pandas writes
+    if isinstance(document, list):
+        yield from ((None, element) for element in document)
+    elif isinstance(document, dict):
+        yield from document.items()
+    else:
+        raise SourceError(f"{where}: holds a {type(document).__name__}; allowed: an array or an object of rows")
+
+
+def _lenient_json(text: bytes, where: object) -> Any:
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{where}: not UTF-8 at byte {error.start} ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise SourceError(f"{where}:{error.lineno}: not valid JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise SourceError(f"{where}: JSON nested too deeply") from error
+
+
+def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | None, Any]]:
+    """Elements of a large JSON array or object, holding one element and a read-ahead block in memory."""
+    decoder = json.JSONDecoder()
+    feed = codecs.getincrementaldecoder("utf-8-sig")()
+    buffer, at, ended, base = "", 0, False, 0
+
+    def more() -> bool:
+        nonlocal buffer, at, ended, base
+        if ended:
+            return False
+        if len(buffer) - at > MAX_ROW_BYTES:
+            raise SourceError(f"{where}: an element near character {base + at} is larger than {MAX_ROW_BYTES:,} bytes")
+        block = stream.read(1 << 20)
+        ended = not block
+        try:
+            text = feed.decode(block, final=ended)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{where}: not UTF-8 near character {base + len(buffer)} ({error.reason})") from error
+        base += at
+        buffer, at = buffer[at:] + text, 0
+        return True
+
+    def peek() -> str:
+        nonlocal at
+        while True:
+            while at < len(buffer) and buffer[at] in " \t\r\n":
+                at += 1
+            if at < len(buffer):
+                return buffer[at]
+            if not more():
+                raise SourceError(f"{where}: ends in the middle (truncated?); fetch it again")
+
+    def value() -> Any:
+        nonlocal at
+        peek()
+        wanted = 0
+        while True:
+            try:
+                # A number or word that touches the end of the buffer may go on in the next block.
+                found, end = decoder.raw_decode(buffer, at)
+                if end < len(buffer) or ended or isinstance(found, dict | list | str):
+                    at = end
+                    return found
+            except json.JSONDecodeError as error:
+                if ended:
+                    raise SourceError(f"{where}: not valid JSON near character {base + at}: {error.msg}") from error
+            except RecursionError as error:
+                raise SourceError(f"{where}: JSON nested too deeply near character {base + at}") from error
+            wanted = max(2 * wanted, 1)
+            for _ in range(wanted):  # read twice as much each time: a large element is not parsed again for each block
+                if not more():
+                    break
+
+    opening = peek()
+    if opening not in "[{":
+        raise SourceError(f"{where}: starts with {opening!r}; allowed: an array or an object of rows")
+    at += 1
+    closing = "]" if opening == "[" else "}"
+    if peek() == closing:
+        return
+    while True:
+        key = None
+        if opening == "{":
+            key = str(value())
+            if peek() != ":":
+                raise SourceError(f"{where}: not valid JSON near character {base + at}: expected ':'")
+            at += 1
+        yield key, value()
+        mark = peek()
+        at += 1
+        if mark == closing:
+            return
+        if mark != ",":
+            raise SourceError(f"{where}: not valid JSON near character {base + at - 1}: expected ',' or '{closing}'")

@@ -1,0 +1,109 @@
+"""A tiny random Qwen2.5-VL, made on the spot: TRL's trainers run it on two CPU cores in seconds, without a hub.
+
+Nothing heavy is imported before a function is called, so a test file may import this one where torch is not installed.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+
+
+def make_torchvision_importable() -> None:
+    """Import torchvision, beside a torch of another build too. Call it before the first import of transformers.
+
+    transformers' Qwen2.5-VL classes import torchvision at load. PyPI's torchvision for Linux x86_64 is linked against
+    CUDA; beside a CPU torch its C++ operators cannot load, and the import dies at the first one that it names:
+    "operator torchvision::nms does not exist". Its Python half, all that image processors need, works once those names
+    are declared. Declared only: calling them would still fail. Beside a matching torch this is a plain import.
+    """
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+        for operator in ("nms", "qnms"):
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
+        import torchvision
+
+
+def tiny_qwen(folder: Path) -> Path:
+    """`folder`, holding what `from_pretrained` loads: a Qwen2.5-VL of 38K random float32 parameters and its processor.
+
+    Same classes, special tokens and chat template as the real model; same weights on every call. A token is one byte,
+    so every text survives the round trip through the tokenizer; an image becomes 4 to 16 tokens.
+    """
+    make_torchvision_importable()
+    import torch
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2Tokenizer,
+        Qwen2VLImageProcessor,
+    )
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+
+    vocabulary = [*sorted(ByteLevel.alphabet()), *SPECIAL_TOKENS]
+    token_ids = {token: number for number, token in enumerate(vocabulary)}
+    tokenizer = Qwen2Tokenizer(
+        vocab=token_ids,
+        merges=[],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(SPECIAL_TOKENS),
+    )
+    processor = Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call,unused-ignore]
+        image_processor=Qwen2VLImageProcessor(min_pixels=4 * 28 * 28, max_pixels=16 * 28 * 28),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=(files("trl") / "chat_templates" / "qwen2_5_vl.jinja").read_text(encoding="utf-8"),
+    )
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(vocabulary),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1]},
+            "bos_token_id": token_ids["<|endoftext|>"],
+            "eos_token_id": token_ids["<|im_end|>"],
+            "pad_token_id": token_ids["<|endoftext|>"],
+            "tie_word_embeddings": True,
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_heads": 4,
+            "out_hidden_size": 16,
+            "fullatt_block_indexes": [1],
+        },
+        image_token_id=token_ids["<|image_pad|>"],
+        video_token_id=token_ids["<|video_pad|>"],
+        vision_start_token_id=token_ids["<|vision_start|>"],
+        vision_end_token_id=token_ids["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen2_5_VLForConditionalGeneration(config)  # type: ignore[no-untyped-call,unused-ignore]
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
