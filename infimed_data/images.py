@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from infimed_data.schema import Reject
 
-__all__ = ["FORMATS", "Measures", "blob_digest", "image_tokens", "measure", "pixel_digest", "shrink"]
+__all__ = ["FORMATS", "Measures", "blob_digest", "fit", "image_tokens", "is_deep", "measure", "pixel_digest"]
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP")
 """Decoders that are allowed to run on foreign bytes."""
@@ -106,7 +106,7 @@ def _canonical(image: Image.Image) -> Image.Image:
     """The picture as L, RGB, RGBA or 16-bit grey, in the smallest of these that loses nothing."""
     if image.mode in ("1", "L"):
         return image.convert("L")
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+    if is_deep(image.mode):
         return image
     if image.mode in ("P", "PA", "LA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -129,7 +129,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _luminance(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
+    if is_deep(image.mode):
         values = np.asarray(image, dtype=np.float64)
         low, high = float(values.min()), float(values.max())
         scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
@@ -188,22 +188,36 @@ def image_tokens(width: int, height: int, *, patch: int = 28, min_pixels: int = 
     return (rounded_w // patch) * (rounded_h // patch)
 
 
-def shrink(data: bytes, *, max_pixels: int, limit_pixels: int) -> bytes:
-    """`data` unchanged where it has at most `max_pixels`, else scaled down: JPEG stays JPEG (quality 95), others PNG."""
+def fit(data: bytes, *, max_pixels: int | None, window: bool, limit_pixels: int) -> bytes:
+    """`data` as an output wants it: unchanged where it fits, else decoded, changed and encoded again.
+
+    More than `max_pixels` pixels are scaled down. With `window`, 16-bit grey and float pictures are scaled to 8 bits by
+    their own range: every trainer converts to RGB, and that conversion clips them to white. JPEG stays JPEG (quality
+    95), anything else becomes PNG.
+    """
     image: Any = _open(data, max_pixels=limit_pixels)
-    if image.width * image.height <= max_pixels:
+    large = max_pixels is not None and image.width * image.height > max_pixels
+    deep = window and is_deep(image.mode)
+    if not large and not deep:
         return data
     kind = image.format
     image = ImageOps.exif_transpose(image)
-    if image.mode not in ("L", "RGB", "RGBA"):
-        canonical = _canonical(image)
-        image = canonical if canonical.mode in ("L", "RGB", "RGBA") else _luminance(canonical)
-    scale = sqrt(max_pixels / (image.width * image.height))
-    size = (max(1, floor(image.width * scale)), max(1, floor(image.height * scale)))
-    small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if deep or is_deep(image.mode):
+        image = _luminance(image)
+    elif image.mode not in ("L", "RGB", "RGBA"):
+        image = _canonical(image)
+    if large and max_pixels is not None:
+        scale = sqrt(max_pixels / (image.width * image.height))
+        size = (max(1, floor(image.width * scale)), max(1, floor(image.height * scale)))
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     out = io.BytesIO()
-    if kind in ("JPEG", "MPO") and small.mode in ("L", "RGB"):
-        small.save(out, "JPEG", quality=95)
+    if kind in ("JPEG", "MPO"):
+        image.save(out, "JPEG", quality=95)
     else:
-        small.save(out, "PNG", compress_level=6)
+        image.save(out, "PNG", compress_level=6)
     return out.getvalue()
+
+
+def is_deep(mode: str) -> bool:
+    """Whether pixels of this Pillow mode have more than 8 bits."""
+    return mode.startswith("I") or mode == "F"

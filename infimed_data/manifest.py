@@ -172,8 +172,12 @@ class Output(_Record):
     """Text put after the question, such as how to write the answer."""
     reasoning: bool = True
     """Whether a completion shows the source's rationale in `<think>` before its `<answer>`; only for `sft`."""
+    answer_tags: bool = True
+    """Whether the answer of a verifiable row stands in `<answer>` tags in a completion; only for `sft`."""
     max_pixels: int | None = Field(None, ge=28 * 28)
     """Images with more pixels are scaled down; null passes every image through unchanged."""
+    window_deep_images: bool = True
+    """Scale 16-bit and float images to 8 bits by their own range; passed through, trainers would clip them to white."""
 
 
 class Outputs(_Record):

@@ -24,6 +24,7 @@ __all__ = [
     "VERIFIABLE_KINDS",
     "AnswerKind",
     "Category",
+    "ORIGINS",
     "ImageSlot",
     "Reject",
     "Sample",
@@ -128,16 +129,19 @@ _CONTENT: list[tuple[str, pa.DataType]] = [
 ROWS = pa.schema(
     [
         ("row_key", pa.string()),
-        ("origin", pa.string()),
+        ("file", pa.string()),
+        ("row_number", pa.int64()),
         *_CONTENT,
         ("image_refs", pa.list_(pa.string())),
+        ("row_digest", pa.binary(16)),
         ("text_digest", pa.binary(16)),
         ("reject_rule", pa.string()),
         ("reject_value", pa.string()),
         ("reject_limit", pa.string()),
     ]
 )
-"""What ingest writes: one row for every row read, rejected ones included."""
+"""What ingest writes: one row for every row read, rejected ones included. `row_digest` covers the row as the file has it
+(a key for rows without one), `text_digest` its normalised question, options and answer."""
 
 SIGNALS = pa.schema(
     [
@@ -185,7 +189,7 @@ SAMPLES = pa.schema(
         ("source", pa.string()),
         ("split", pa.string()),
         ("row_key", pa.string()),
-        ("origin", pa.string()),
+        ("file", pa.string()),
         ("digest", pa.string()),
         ("category", pa.string()),
         ("license", pa.string()),
@@ -217,7 +221,7 @@ DROPS = pa.schema(
         ("value", pa.string()),
         ("limit", pa.string()),
         ("twin", pa.string()),
-        ("origin", pa.string()),
+        ("file", pa.string()),
         ("digest", pa.string()),
         ("category", pa.string()),
         ("lang", pa.string()),
@@ -233,6 +237,10 @@ DROPS = pa.schema(
     ]
 )
 """Every dropped row, with the stage and rule that dropped it, the value seen, the limit, and its twin's uid."""
+
+ORIGINS = pa.schema([("uid", pa.string()), ("file", pa.string()), ("row_number", pa.int64())])
+"""Where each row was read: file within its source's location, and position in it from 0. The only table that changes
+when a source's rows come in another order."""
 
 SOURCES = pa.schema(
     [

@@ -57,7 +57,8 @@ _WORDS: Final[dict[Lang, dict[Modality, dict[str, str]]]] = {
             "middle": "心脏是否增大？", "middle2": "心影是否过宽？",
         },
         "ct": {
-            "a": "高密度病灶", "one": "高密度病灶", "many": "高密度病灶", "right": "右侧大脑半球", "left": "左侧大脑半球",
+            "a": "高密度病灶", "one": "高密度病灶", "many": "高密度病灶",
+            "right": "右侧大脑半球", "left": "左侧大脑半球",
             "middle": "侧脑室是否扩张？", "middle2": "侧脑室是否变大？",
         },
         "mri": {
@@ -140,14 +141,21 @@ def questions(scene: Scene, lang: Lang = "en") -> list[Ask]:
     by_side: dict[Side, Finding] = {finding.side: finding for finding in scene.findings}
 
     def ask(
-        wording: str, answer: str, kind: Kind, topic: str, options: tuple[str, ...] = (), **more: str
+        wording: str,
+        answer: str,
+        kind: Kind,
+        topic: str,
+        options: tuple[str, ...] = (),
+        place: str = "",
+        shape: str = "",
     ) -> Ask:
-        first, *others = (text.format(**words, **more) for text in _WORDINGS[lang][wording])
+        first, *others = (text.format(**words, place=place, shape=shape) for text in _WORDINGS[lang][wording])
         return Ask(first, answer, kind, topic, options, tuple(others))
 
-    def yes_no(wording: str, true: bool, topic: str, **more: str) -> Ask:
+    def yes_no(wording: str, true: bool, topic: str, place: str = "", shape: str = "") -> Ask:
         has = lang == "zh" and wording == "present"
-        return ask(wording, (_HAS_NOT if has else (yes, no))[0 if true else 1], "yes_no", topic, **more)
+        answer = (_HAS_NOT if has else (yes, no))[0 if true else 1]
+        return ask(wording, answer, "yes_no", topic, place=place, shape=shape)
 
     modality = _MODALITY[lang]
     asks = [
@@ -178,3 +186,26 @@ def questions(scene: Scene, lang: Lang = "en") -> list[Ask]:
         more_side: Side = max(SIDES, key=lambda side: by_side[side].count)
         asks.append(ask("more", sides[more_side], "choice", "POS", (sides["right"], sides["left"])))
     return asks
+
+
+_LOOK: Final[dict[Modality, tuple[str, str, str]]] = {
+    "xray": ("chest X-ray", "The heart is enlarged.", "The heart is of normal size."),
+    "ct": ("axial CT of the head", "The lateral ventricles are dilated.", "The ventricles are of normal width."),
+    "mri": ("axial MRI of the abdomen", "The aorta is dilated.", "The aorta is of normal width."),
+    "us": ("ultrasound of the abdomen", "The gallbladder is distended.", "The gallbladder is of normal size."),
+}
+
+
+def describe(scene: Scene) -> str:
+    """A caption in two to four sentences with every fact of the scene."""
+    look, wide, normal = _LOOK[scene.modality]
+    words = _WORDS["en"][scene.modality]
+    sentences = [f"This is an {look}." if look[0] in "aeiou" else f"This is a {look}."]
+    for finding in scene.findings:
+        verb, noun = ("is 1", words["one"]) if finding.count == 1 else (f"are {finding.count}", words["many"])
+        shape = _SHAPE["en"][finding.shape].lower()
+        sentences.append(f"There {verb} {finding.size} {shape} {noun} in {words[finding.side]}.")
+    if not scene.findings:
+        sentences.append(f"No {words['one']} is seen on either side.")
+    sentences.append(wide if scene.enlarged else normal)
+    return " ".join(sentences)

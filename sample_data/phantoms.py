@@ -85,8 +85,8 @@ class _Canvas:
 _FIELD: Final[dict[Modality, tuple[float, float, float, float]]] = {
     "xray": (0.42, -0.24, 0.09, 0.37),
     "ct": (0.39, 0.00, 0.07, 0.37),
-    "mri": (0.47, -0.08, 0.08, 0.37),
-    "us": (0.46, 0.30, 0.10, 0.37),
+    "mri": (0.45, -0.08, 0.07, 0.37),
+    "us": (0.46, 0.24, 0.10, 0.37),
 }
 """Where marks may lie: |x| and y of the centre, half width and half height."""
 
@@ -108,7 +108,7 @@ def _blend(plane: Plane, mask: Plane, level: float) -> Plane:
     return plane * (1.0 - mask) + level * mask
 
 
-def _noise(shape: tuple[int, int], rng: np.random.Generator, cells: int) -> Plane:
+def _noise(shape: tuple[int, ...], rng: np.random.Generator, cells: int) -> Plane:
     """Smooth noise around 0 with about `cells` blobs across, deviation near 1."""
     coarse = rng.standard_normal((cells + 2, cells + 2))
     rows = np.linspace(0.5, cells + 0.49, shape[0])
@@ -147,7 +147,7 @@ def _chest_film(canvas: _Canvas, enlarged: bool, rng: np.random.Generator) -> Pl
         (np.abs(marker_x + 0.035) < 0.014) & (np.abs(marker_y) < 0.07),
         (np.abs(np.hypot(marker_x + 0.01, marker_y + 0.032) - 0.033) < 0.014) & (marker_x > -0.02),
     )
-    leg = (np.abs(marker_x - 0.55 * marker_y + 0.012) < 0.016) & (marker_y > 0) & (marker_y < 0.07)
+    leg: NDArray[np.bool_] = (np.abs(marker_x - 0.55 * marker_y + 0.012) < 0.016) & (marker_y > 0) & (marker_y < 0.07)
     plane[strokes | leg] = 0.95
     return plane + 0.012 * _noise(plane.shape, rng, 12) + 0.012 * rng.standard_normal(plane.shape)
 
@@ -195,8 +195,7 @@ def _ultrasound(canvas: _Canvas, enlarged: bool, rng: np.random.Generator) -> Pl
     plane = plane + 0.16 * _edge(np.abs(np.hypot(canvas.x, canvas.y + 1.3) - 0.62) - 0.02, 0.03)  # body wall
     wide, tall = (0.21, 0.36) if enlarged else (0.11, 0.19)
     plane = _blend(plane, _ellipse(canvas, 0, 0.16, wide + 0.03, tall + 0.03, 0.10), 0.62)
-    plane = _blend(plane, _ellipse(canvas, 0, 0.16, wide, tall, 0.10), 0.02)  # gallbladder
-    return plane
+    return _blend(plane, _ellipse(canvas, 0, 0.16, wide, tall, 0.10), 0.02)  # gallbladder
 
 
 def _fan(canvas: _Canvas, plane: Plane, rng: np.random.Generator) -> Plane:

@@ -6,6 +6,7 @@ Only the model is a stand-in: `datasets` reads the build, and TRL's own collator
 import importlib.util
 import unicodedata
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,10 @@ def columns(output: str) -> Any:
 
 def mixed(rows: Any, *, pairs: int) -> Any:
     """`pairs` rows with images and as many without, in turn: both kinds in every batch. The shortest, to be quick."""
-    by_length = sorted(range(len(rows)), key=lambda i: sum(len(message["content"]) for message in rows[i]["prompt"]))
-    with_images = [i for i in by_length if rows[i]["images"]][:pairs]
-    without = [i for i in by_length if not rows[i]["images"]][:pairs]
+    lengths = [sum(len(message["content"]) for message in prompt) for prompt in rows["prompt"]]
+    shortest = sorted(range(len(rows)), key=lengths.__getitem__)
+    with_images = list(islice((i for i in shortest if rows[i]["images"]), pairs))
+    without = list(islice((i for i in shortest if not rows[i]["images"]), pairs))
     assert len(with_images) == len(without) == pairs, "the build must hold enough rows with and without images"
     return rows.select([i for pair in zip(with_images, without, strict=True) for i in pair])
 
@@ -97,6 +99,7 @@ def test_an_output_loads_as_it_stands(output: str, load: Load) -> None:
     assert rows
     assert list(stream) == rows
     for row in rows:
+        assert not {name for name, value in row.items() if value is None} - {"answer_label"}
         assert row["prompt"][-1]["role"] == "user"
         assert all(message["role"] and message["content"] for message in row["prompt"])
         for picture in row["images"]:

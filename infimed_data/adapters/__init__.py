@@ -25,6 +25,8 @@ ADAPTERS: dict[str, str] = {
 def load_adapter(name: str) -> Adapter:
     """The adapter called `name`; raises `ManifestError` with the allowed names."""
     if name not in ADAPTERS:
-        raise ManifestError([f"adapter {name!r}: unknown; allowed: {', '.join(ADAPTERS)}{did_you_mean(name, ADAPTERS)}"])
+        raise ManifestError(
+            [f"adapter {name!r}: unknown; allowed: {', '.join(ADAPTERS)}{did_you_mean(name, ADAPTERS)}"]
+        )
     adapter: Adapter = import_module(f"infimed_data.adapters.{name}").ADAPTER
     return adapter

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from infimed_data.adapters.contract import Context
+from infimed_data.errors import SourceError
 from infimed_data.schema import LABELS, AnswerKind, ImageSlot, Reject, Turn
+from infimed_data.storage.tables import TableFile
 from infimed_data.text import clean_cell, normalise, strip_option_prefix
 
 __all__ = [
+    "Exchange",
     "choice_answer",
     "content_meta",
     "conversation",
+    "exchange",
+    "find_tables",
     "free_answer_kind",
     "language_of",
     "split_image_tags",
+    "split_thought",
     "text_of",
 ]
 
@@ -32,17 +39,39 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 SHORT_WORDS = 8
 """An answer of at most this many words (twice as many Chinese characters) is `short_text`, a longer one `open`."""
 
+_THOUGHTS = (("<|begin_of_thought|>", "<|end_of_thought|>"), ("<think>", "</think>"))
+_SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
+_CONCLUSION = ("<CONCLUSION>", "</CONCLUSION>")
+
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
+def find_tables(context: Context, *patterns: str, expected: str) -> list[TableFile]:
+    """The one file whose name matches a pattern, or the Parquet files of one folder; the shallowest folder wins.
+
+    Raises `SourceError` where there is none (naming `expected`) or where several could be meant.
+    """
+    place = context.place
+    found = place.find(*patterns)
+    where = f"{place.root / place.only if place.only else place.root}"
+    if not found:
+        raise SourceError(f"{where}: no file for split '{context.split}'; expected {expected}")
+    found = [name for name in found if name.count("/") == found[0].count("/")]
+    folders = {name.rpartition("/")[0] for name in found}
+    if len(found) > 1 and (len(folders) > 1 or not all(name.endswith(".parquet") for name in found)):
+        listed = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+        raise SourceError(f"{where}: several files for split '{context.split}' ({listed}); point `location` at one")
+    return [TableFile(name) for name in found]
+
+
 def text_of(value: object, field: str) -> str:
-    """A cell as text, with the white space around it removed; numbers become their digits. None is an empty text.
+    """A cell as text, with the white space around it removed; numbers become their digits. None and NaN are empty.
 
     Raises `Reject("wrong_type")` for anything else, such as a list where a text belongs.
     """
     if isinstance(value, str):
         return value.strip()
-    if value is None:
+    if value is None or value != value:  # pandas writes NaN for a missing text
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Reject("wrong_type", f"{field}: {type(value).__name__}", "a text or a number")
@@ -52,6 +81,8 @@ def text_of(value: object, field: str) -> str:
 def free_answer_kind(answer: str) -> AnswerKind:
     """The kind of an answer that has no options: `yes_no`, `number`, `short_text` or `open`."""
     plain = normalise(answer).rstrip(".")
+    if not plain:
+        return "open"
     if plain in _YES_NO:
         return "yes_no"
     if _NUMBER.fullmatch(plain):
@@ -110,6 +141,8 @@ def _option_texts(options: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]
     split = [strip_option_prefix(option) for option in texts]
     if all(letter is not None for letter, _ in split):
         given = "".join(letter or "" for letter, _ in split)
+        if len(set(given)) == 1:  # no labelling: each text only happens to start so
+            return tuple(clean_cell(option) for option in texts)
         if given != LABELS[: len(split)]:
             raise Reject("option_prefix", given, LABELS[: len(split)])
         return tuple(rest for _, rest in split)
@@ -179,12 +212,86 @@ def conversation(messages: object, *, images: int) -> tuple[tuple[Turn, ...], tu
         turns.append(Turn(role, content))
     spoken = [turn.role for turn in turns if turn.role != "system"]
     if spoken != ["user", "assistant"] * (len(spoken) // 2) or not spoken or "system" in [t.role for t in turns[1:]]:
-        raise Reject("turn_order", " ".join(turn.role for turn in turns), "[system] user assistant [user assistant ...]")
+        raise Reject(
+            "turn_order", " ".join(turn.role for turn in turns), "[system] user assistant [user assistant ...]"
+        )
     if len(slots) > images:
         raise Reject("image_count", f"{len(slots)} tags", f"{images} images")
     first_user = next(i for i, turn in enumerate(turns) if turn.role == "user")
     missing = [ImageSlot(first_user, 0)] * (images - len(slots))
     return tuple(turns), tuple(missing + slots)
+
+
+class Exchange(NamedTuple):
+    """A conversation in the fields of a `Sample`: one question and one answer, or `turns` where there is more."""
+
+    question: str
+    answer: str
+    rationale: str
+    """The reasoning before the last answer; that of earlier answers is left out, as chat templates do."""
+    system: str
+    turns: tuple[Turn, ...]
+    image_slots: tuple[ImageSlot, ...]
+
+
+def exchange(messages: object, *, images: int) -> Exchange:
+    """`conversation`, with the reasoning taken out of the answers. A system text stays outside a single question.
+
+    Raises `Reject` as `conversation` and `split_thought` do.
+    """
+    read, slots = conversation(messages, images=images)
+    rationale, turns = "", []
+    for turn in read:
+        if turn.role == "assistant":
+            rationale, answer = split_thought(turn.content)
+            turns.append(Turn(turn.role, answer))
+        else:
+            turns.append(turn)
+    system = turns[0].content if turns[0].role == "system" else ""
+    *_, question, answer_turn = turns
+    if len(turns) - (turns[0].role == "system") > 2:
+        return Exchange("", "", rationale, system, tuple(turns), slots)
+    plain = tuple(ImageSlot(0, slot.offset) for slot in slots)
+    return Exchange(question.content, answer_turn.content, rationale, system, (), plain)
+
+
+def split_thought(text: str) -> tuple[str, str]:
+    """(reasoning, answer) of an assistant's text: OpenThoughts' marks, `<think>`, or LLaVA-CoT's stages.
+
+    Raises `Reject`: `unclosed_thought` (a mark without its partner, as in a reply cut short), `misplaced_thought`
+    (several thoughts, or text where none belongs).
+    """
+    thought, answer = "", text.strip()
+    if _CONCLUSION[0] in text or _CONCLUSION[1] in text:
+        thought, answer, tail = _between(text, *_CONCLUSION)
+        if tail:
+            raise Reject("misplaced_thought", tail, f"nothing after {_CONCLUSION[1]}")
+        return thought, answer
+    for opening, closing in _THOUGHTS:
+        if opening in text or closing in text:
+            head, thought, answer = _between(text, opening, closing)
+            if head:
+                raise Reject("misplaced_thought", head, f"nothing before {opening}")
+            break
+    if _SOLUTION[0] in answer or _SOLUTION[1] in answer:
+        head, answer, tail = _between(answer, *_SOLUTION)
+        if head or tail:
+            raise Reject("misplaced_thought", head or tail, "nothing around the solution")
+    if answer.startswith("<answer>") and answer.endswith("</answer>"):
+        answer = answer.removeprefix("<answer>").removesuffix("</answer>").strip()
+    return thought, answer
+
+
+def _between(text: str, opening: str, closing: str) -> tuple[str, str, str]:
+    """The text before, between and after one pair of marks."""
+    opened, closed = text.count(opening), text.count(closing)
+    if opened != closed:
+        raise Reject("unclosed_thought", f"{opened} {opening}, {closed} {closing}", "one of each")
+    head, _, rest = text.partition(opening)
+    inner, met, tail = rest.partition(closing)
+    if opened > 1 or not met:
+        raise Reject("misplaced_thought", f"{opened} {opening}, {closed} {closing}", "one of each, in order")
+    return head.strip(), inner.strip(), tail.strip()
 
 
 def language_of(text: str) -> str:

@@ -12,21 +12,24 @@ Nothing outside the place is ever opened: names that climb out, absolute names a
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from infimed_data.errors import SourceError, did_you_mean
 from infimed_data.schema import Reject
 
-__all__ = ["ARCHIVES", "ImageFinder", "Place", "is_cell", "split_cell", "tidy_name"]
+__all__ = ["ARCHIVES", "IMAGE_ENDINGS", "ImageFinder", "Place", "is_cell", "split_cell", "tidy_name"]
 
 ARCHIVES = (".zip", ".tar")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+_PLAIN_FOLDER = re.compile(r"(?:images?|imgs?|figures?|figs?|pictures?|pics?)[_-]?\d*", re.IGNORECASE)
 MAX_MEMBERS = 5_000_000
 """An archive with more members than this is refused rather than indexed."""
 
@@ -85,7 +88,7 @@ class Place:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """All files below the root, as sorted relative POSIX paths; hidden files and links out of the root are absent."""
+        """All files below the root, as sorted relative POSIX paths, without hidden files and links out of the root."""
         found = []
         pending = [self.root]
         while pending:
@@ -132,7 +135,10 @@ class Place:
         return path
 
     def members(self, archive: str) -> dict[str, tuple[int, int]]:
-        """Members of an archive: name to (offset, size). Members that climb out are left out. Offsets are a tar's."""
+        """Members of an archive: name to (offset, size). Members that climb out are left out.
+
+        The offset is a tar member's first byte, and a zip member's position in the archive's list.
+        """
         cached: dict[str, dict[str, tuple[int, int]]] = self.__dict__.setdefault("_members", {})
         if archive not in cached:
             cached[archive] = _archive_members(self.path(archive))
@@ -144,6 +150,11 @@ class Place:
         if archive not in cached:
             cached[archive] = zipfile.ZipFile(self.path(archive))
         return cached[archive]
+
+    def open_member(self, archive: str, member: str) -> IO[bytes]:
+        """A member of a zip archive, by its tidy name; the archive may spell it with backslashes or a leading dot."""
+        opened = self.open_zip(archive)
+        return opened.open(opened.infolist()[self.members(archive)[member][0]])
 
     def read(self, ref: str, *, max_bytes: int) -> bytes:
         """The bytes of a file or an archive member.
@@ -157,18 +168,17 @@ class Place:
                 size = path.stat().st_size
                 _check_size(size, max_bytes)
                 return path.read_bytes()
+            offset, size = self.members(archive)[member]
+            _check_size(size, max_bytes)
             if archive.endswith(".tar"):
-                offset, size = self.members(archive)[member]
-                _check_size(size, max_bytes)
                 with self.path(archive).open("rb") as file:
                     file.seek(offset)
                     return file.read(size)
-            opened = self.open_zip(archive)
-            _check_size(opened.getinfo(member).file_size, max_bytes)
-            return opened.read(member)
+            with self.open_member(archive, member) as stream:
+                return stream.read()
         except (FileNotFoundError, KeyError, IsADirectoryError) as error:
             raise Reject("image_missing", ref) from error
-        except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
 
 
@@ -211,25 +221,28 @@ def _archive_members(path: Path) -> dict[str, tuple[int, int]]:
 def _raw_members(path: Path) -> Iterator[tuple[str, int, int]]:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
+            for position, info in enumerate(archive.infolist()):
                 if not info.is_dir():
-                    yield info.filename, 0, info.file_size
+                    yield info.filename, position, info.file_size
         return
     with tarfile.open(path, "r:") as archive:
         for member in archive:
             if member.isreg():
                 yield member.name, member.offset_data, member.size
+        if 0 < path.stat().st_size - archive.offset < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("cut off inside a member's header")
 
 
 class ImageFinder:
     """Finds the file or archive member that a row's image name means, anywhere below the place.
 
-    A name may be the full relative path, a path below some folder (`images/`, `imgs/`, `figures/`), or, where that
-    is unique, a base name. Plain files come before archive members.
+    A name may be the full relative path, a path below some folder, or a base name. Leading folders of the name may be
+    absent on disk, as after `unzip -j`, but only where nothing but `images/`, `figures/` or the like stands in their
+    place: `xmlab2/source.jpg` is never found as `xmlab1/source.jpg`. Plain files come before archive members.
     """
 
     def __init__(self, place: Place) -> None:
-        self._exact: dict[str, str] = {}
+        self._exact: dict[str, list[str]] = {}
         self._endings: dict[str, list[str]] = {}
         for name in place.names:
             if name.endswith(ARCHIVES):
@@ -239,7 +252,7 @@ class ImageFinder:
                 self._add(name, name)
 
     def _add(self, ref: str, path: str) -> None:
-        self._exact.setdefault(path, ref)
+        self._exact.setdefault(path, []).append(ref)
         parts = path.lower().split("/")
         for start in range(len(parts)):
             self._endings.setdefault("/".join(parts[start:]), []).append(ref)
@@ -247,15 +260,21 @@ class ImageFinder:
     def find(self, name: str) -> str:
         """The reference for `name`; raises `Reject`: `image_missing`, `image_ambiguous` or `image_outside_root`."""
         tidy = tidy_name(name)
-        if tidy in self._exact:
-            return self._exact[tidy]
-        hits = self._endings.get(tidy.lower(), [])
-        if not hits and "/" in tidy:
-            base = self._endings.get(tidy.rpartition("/")[2].lower(), [])
-            hits = base if len(base) == 1 else []
+        parts = tidy.lower().split("/")
+        hits = self._exact.get(tidy) or self._endings.get(tidy.lower(), [])
+        for start in range(1, len(parts)):
+            if hits:
+                break
+            found = self._endings.get("/".join(parts[start:]), [])
+            hits = [ref for ref in found if _lies_flat(ref, len(parts) - start)]
         if not hits:
             raise Reject("image_missing", tidy)
         plain = [hit for hit in hits if "!" not in hit] or hits
         if len(plain) > 1:
             raise Reject("image_ambiguous", tidy, ", ".join(sorted(plain)[:3]))
         return plain[0]
+
+
+def _lies_flat(ref: str, parts: int) -> bool:
+    """Whether only folders such as `images` stand before the last `parts` parts of a reference."""
+    return all(_PLAIN_FOLDER.fullmatch(folder) for folder in ref.rpartition("!")[2].split("/")[:-parts])

@@ -9,7 +9,10 @@ import codecs
 import csv
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -76,14 +79,21 @@ class TableRow:
 
 def _open(place: Place, name: str) -> IO[bytes]:
     archive, bang, member = name.partition("!")
+    if not bang:
+        return place.path(name).open("rb")
+    if archive.endswith(".zip"):
+        return place.open_member(archive, member)
+    return io.BytesIO(place.read(name, max_bytes=1 << 34))
+
+
+@contextmanager
+def _reading(place: Place, name: str) -> Iterator[None]:
+    """Turns what a damaged file or archive raises, at whichever byte, into a `SourceError`."""
     try:
-        if not bang:
-            return place.path(name).open("rb")
-        if archive.endswith(".zip"):
-            return place.open_zip(archive).open(member)
-        return io.BytesIO(place.read(name, max_bytes=1 << 34))
-    except OSError as error:
-        raise SourceError(f"{place.root / name}: cannot read: {error.strerror or error}") from error
+        yield
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, Reject) as error:
+        cause = getattr(error, "strerror", None) or getattr(error, "value", None) or error
+        raise SourceError(f"{place.root / name}: cannot read: {cause}") from error
 
 
 def parquet_schema(place: Place, name: str) -> pa.Schema:
@@ -107,6 +117,11 @@ def _first_line(error: BaseException) -> str:
 
 def plan_shards(place: Place, file: TableFile) -> list[TableShard]:
     """The shards of `file`, in order. An unreadable file raises `SourceError`."""
+    with _reading(place, file.name):
+        return _plan(place, file)
+
+
+def _plan(place: Place, file: TableFile) -> list[TableShard]:
     name = file.name
     if name.endswith(".parquet"):
         return _plan_parquet(place, file)
@@ -148,9 +163,7 @@ def _row_like(line: bytes) -> bool:
 def _plan_parquet(place: Place, file: TableFile) -> list[TableShard]:
     parquet = _parquet(place, file.name)
     meta = parquet.metadata
-    wanted = [
-        i for i in range(meta.num_columns) if meta.schema.column(i).path.split(".")[0] not in file.image_columns
-    ]
+    wanted = [i for i in range(meta.num_columns) if meta.schema.column(i).path.split(".")[0] not in file.image_columns]
     shards: list[TableShard] = []
     start = rows = first = size = 0
     for group in range(meta.num_row_groups):
@@ -182,6 +195,11 @@ def read_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int,
 
     A file that cannot be read at all raises `SourceError`.
     """
+    with _reading(place, shard.file.name):
+        yield from _rows(place, shard)
+
+
+def _rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Reject]]:
     name = shard.file.name
     if name.endswith(".parquet"):
         yield from _parquet_rows(place, shard)
@@ -206,9 +224,8 @@ def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
                     number += 1
                     row += 1
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(
-                f"{place.root / shard.file.name}: row group {group} cannot be read ({_first_line(error)}); fetch it again"
-            ) from error
+            where = f"{place.root / shard.file.name}: row group {group}"
+            raise SourceError(f"{where} cannot be read ({_first_line(error)}); fetch it again") from error
 
 
 def _line_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Reject]]:
@@ -228,6 +245,9 @@ def _line_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int
         if not isinstance(data, dict):
             yield number, Reject("invalid_json", f"line {number + 1}: {type(data).__name__}", "a JSON object")
             continue
+        if line.count(b"{") + line.count(b"[") > 200 and (fault := _unwritable(data)):
+            yield number, Reject("invalid_json", f"line {number + 1}: {fault}")
+            continue
         yield TableRow(data, shard.file.name, number)
 
 
@@ -239,20 +259,31 @@ def _json_fault(line: bytes) -> str:
     return "invalid_json"
 
 
+def _unwritable(data: dict[str, Any]) -> str | None:
+    """Why a parsed row cannot be written again: half of a surrogate pair, an integer of over 64 bits, deep nesting."""
+    try:
+        orjson.dumps(data)
+    except TypeError as error:
+        return _first_line(error)
+    return None
+
+
 def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]]:
     """Cells stay text: "N/A", "None" and "nan" are answers, not missing values."""
     csv.field_size_limit(MAX_ROW_BYTES)
     delimiter = "\t" if name.endswith(".tsv") else ","
     with _open(place, name) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter=delimiter, restkey="", restval=None)
+        reader = csv.DictReader(lines, delimiter=delimiter)
         try:
             for number, data in enumerate(reader):
-                if "" in data and data[""] or None in data.values():
-                    yield number, Reject("ragged_row", f"line {reader.line_num}", f"{len(reader.fieldnames or ())} cells")
+                if None in data or None in data.values():  # too many cells, or too few
+                    cells = len(reader.fieldnames or ())
+                    yield number, Reject("ragged_row", f"line {reader.line_num}", f"{cells} cells")
                     continue
                 yield TableRow(data, name, number)
         except UnicodeDecodeError as error:
-            raise SourceError(f"{place.root / name}: not UTF-8 near line {reader.line_num + 1} ({error.reason})") from error
+            where = f"{place.root / name}: not UTF-8 near line {reader.line_num + 1}"
+            raise SourceError(f"{where} ({error.reason})") from error
         except csv.Error as error:
             raise SourceError(f"{place.root / name}: line {reader.line_num}: {error}") from error
 
@@ -265,10 +296,12 @@ def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | 
         else:
             elements = _streamed_json(stream, where)
         for number, (key, data) in enumerate(elements):
-            if isinstance(data, dict):
-                yield TableRow(data, name, number, key)
-            else:
+            if not isinstance(data, dict):
                 yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
+            elif fault := _unwritable(data):
+                yield number, Reject("invalid_json", f"element {number}: {fault}")
+            else:
+                yield TableRow(data, name, number, key)
 
 
 def _whole_json(text: bytes, where: object) -> Iterator[tuple[str | None, Any]]:
@@ -336,9 +369,9 @@ def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | Non
         wanted = 0
         while True:
             try:
-                # A number or word that touches the end of the buffer may go on in the next block.
+                # A number that nothing closes yet may go on in the next block ("0." of "0.5").
                 found, end = decoder.raw_decode(buffer, at)
-                if end < len(buffer) or ended or isinstance(found, dict | list | str):
+                if isinstance(found, dict | list | str) or ended or buffer[end : end + 1] in tuple(" \t\r\n,:]}"):
                     at = end
                     return found
             except json.JSONDecodeError as error:
@@ -351,13 +384,21 @@ def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | Non
                 if not more():
                     break
 
+    def end() -> None:
+        nonlocal at
+        while at < len(buffer) or more():
+            if buffer[at : at + 1].strip():
+                raise SourceError(f"{where}: not valid JSON near character {base + at}: extra data")
+            at += 1
+
     opening = peek()
     if opening not in "[{":
         raise SourceError(f"{where}: starts with {opening!r}; allowed: an array or an object of rows")
     at += 1
     closing = "]" if opening == "[" else "}"
     if peek() == closing:
-        return
+        at += 1
+        return end()
     while True:
         key = None
         if opening == "{":
@@ -369,6 +410,6 @@ def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | Non
         mark = peek()
         at += 1
         if mark == closing:
-            return
+            return end()
         if mark != ",":
             raise SourceError(f"{where}: not valid JSON near character {base + at - 1}: expected ',' or '{closing}'")

@@ -1,0 +1,1 @@
+"""Duplicates: rows that are the same item."""

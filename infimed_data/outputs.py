@@ -1,0 +1,430 @@
+"""From indexes to files: exact duplicates, the draw of each output, and the writing of every table of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infimed_data.dataset import FileTask, Packed, PackTask, Prompting, ScatterTask, pack_images, scatter, write_file
+from infimed_data.dedup.exact import drop_exact_duplicates
+from infimed_data.engine import Engine
+from infimed_data.errors import BuildError
+from infimed_data.manifest import Manifest, Output
+from infimed_data.mix import Draw, draw, eligible, split_by_group
+from infimed_data.progress import Progress
+from infimed_data.schema import IMAGES, ORIGINS
+from infimed_data.storage.places import Place, is_cell
+from infimed_data.storage.stages import atomic_write, clear_folder, read_table, write_table
+
+__all__ = ["Decided", "Unit", "decide", "strata_table", "write_build"]
+
+FILE_BYTES = 128 << 20
+"""An output file ends at this many bytes of images as a reader unpacks them, ..."""
+FILE_ROWS = 16384
+"""... or at this many rows."""
+TABLE_ROWS = 16384
+"""Rows of samples.parquet and drops.parquet that are brought into order at a time."""
+PACK_IMAGES = 256
+
+OutputName = Literal["sft", "rl"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One source and split as the writer needs it."""
+
+    source: str
+    split: str
+    place: Place
+    rows: tuple[Path, ...]
+    """Ingested parts."""
+    part_rows: tuple[int, ...]
+    images: Path
+    """Measurements of its images by reference."""
+    category: str
+    license: str | None
+
+
+@dataclass
+class Decided:
+    """Where every row ends."""
+
+    rows: pl.DataFrame
+    """All rows in order of unit, part and row, with their drop or their outputs' splits and positions."""
+    draws: dict[OutputName, Draw]
+    warnings: list[str] = field(default_factory=list)
+
+
+def decide(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest) -> Decided:
+    """Duplicates, draws and splits over the indexes of all units, given as (source, split, index)."""
+    frames = [
+        frame.with_columns(
+            pl.lit(unit, pl.UInt32).alias("unit"),
+            pl.lit(source).alias("source"),
+            pl.lit(split).alias("split"),
+            pl.lit(manifest.sources[source].category).alias("category"),
+            pl.lit(manifest.sources[source].license, pl.String).alias("license"),
+        )
+        for unit, (source, split, frame) in enumerate(indexes)
+    ]
+    rows = pl.concat(frames).with_row_index("number")
+    if manifest.dedup.exact:
+        preference = [*manifest.dedup.prefer, *(s for s in manifest.sources if s not in manifest.dedup.prefer)]
+        rows = drop_exact_duplicates(rows, preference)
+    alive = rows.filter(pl.col("rule").is_null())
+    draws: dict[OutputName, Draw] = {}
+    chosen: dict[OutputName, np.ndarray[Any, np.dtype[np.bool_]]] = {}
+    refused: dict[int, tuple[str, str, str]] = {}
+    for name, spec in manifest.outputs.items():
+        conditions = eligible(name, spec)
+        fits = alive.filter(*(condition for condition, _ in conditions.values())) if conditions else alive
+        order = {spec.mixture.order.by} if spec.mixture.order else set()
+        wanted = {"number", "uid", "images", "group", *spec.mixture.strata, *order}
+        missing = sorted(wanted - set(fits.columns))
+        if missing:
+            raise BuildError(f"outputs.{name}.mixture: no field {missing[0]!r} to order by; allowed: {', '.join(fits.columns)}")
+        draws[name] = draw(fits.select(*wanted).rename({"number": "row"}), name, spec.mixture, seed=manifest.seed)
+        for number, reason in draws[name].refused.items():
+            refused.setdefault(number, (reason[0], f"{name}: {reason[1]}", reason[2]))
+        taken = np.zeros(len(rows), np.bool_)
+        taken[draws[name].chosen.to_numpy()] = True
+        chosen[name] = taken
+    rows = _with_positions(rows, draws, chosen, manifest)
+    rows = _with_undrawn(rows, refused, manifest)
+    decided = Decided(rows, draws)
+    _check_outputs(decided, manifest)
+    return decided
+
+
+def _with_positions(
+    rows: pl.DataFrame,
+    draws: Mapping[OutputName, Draw],
+    chosen: Mapping[OutputName, np.ndarray[Any, np.dtype[np.bool_]]],
+    manifest: Manifest,
+) -> pl.DataFrame:
+    """Adds output, and each output's split and position within it."""
+    shares = {name: spec.validation for name, spec in manifest.outputs.items()}
+    drawn = rows.select("uid", "images", "group", row="number").with_columns(
+        pl.Series(name, taken) for name, taken in chosen.items()
+    ).filter(pl.any_horizontal(*chosen))  # fmt: skip
+    aside = split_by_group(drawn, {str(k): v for k, v in shares.items()}, seed=manifest.seed)
+    columns = []
+    for name in ("sft", "rl"):
+        split = np.full(len(rows), None, dtype=object)
+        position = np.full(len(rows), -1, np.int64)
+        if name in draws:
+            ordered = draws[name].chosen.to_numpy()
+            held = np.isin(ordered, np.fromiter(aside[name], np.int64, len(aside[name])))
+            for label, members in (("train", ordered[~held]), ("validation", ordered[held])):
+                split[members] = label
+                position[members] = np.arange(len(members))
+        columns += [
+            pl.Series(f"{name}_split", split, pl.String),
+            pl.Series(f"{name}_position", np.where(position < 0, None, position), pl.Int64),
+        ]
+    rows = rows.with_columns(columns)
+    return rows.with_columns(
+        output=pl.concat_str(
+            [pl.when(pl.col(f"{n}_split").is_not_null()).then(pl.lit(n)) for n in ("sft", "rl")],
+            separator="+", ignore_nulls=True,
+        ).replace("", None)
+    )  # fmt: skip
+
+
+def _with_undrawn(rows: pl.DataFrame, refused: Mapping[int, tuple[str, str, str]], manifest: Manifest) -> pl.DataFrame:
+    """Marks rows that no output drew as dropped by the stage `mix`."""
+    undrawn = pl.col("rule").is_null() & pl.col("output").is_null()
+    numbers = list(refused)
+    reasons = pl.DataFrame(
+        {
+            "number": numbers,
+            "mix_rule": [refused[n][0] for n in numbers],
+            "mix_value": [refused[n][1] for n in numbers],
+            "mix_limit": [refused[n][2] for n in numbers],
+        },
+        schema={"number": pl.UInt32, "mix_rule": pl.String, "mix_value": pl.String, "mix_limit": pl.String},
+    )
+    rows = rows.join(reasons, on="number", how="left", maintain_order="left")
+    allowed = "; ".join(
+        f"{name}: " + ", ".join(f"{fieldname} {limit}" for fieldname, (_, limit) in eligible(name, spec).items())
+        for name, spec in manifest.outputs.items()
+    )
+    shown = pl.format("{}, {}, {}", "source", "category", "answer_kind")
+    return rows.with_columns(
+        stage=pl.when(undrawn).then(pl.lit("mix")).otherwise("stage"),
+        rule=pl.when(undrawn).then(pl.col("mix_rule").fill_null("not_eligible")).otherwise("rule"),
+        value=pl.when(undrawn).then(pl.col("mix_value").fill_null(shown)).otherwise("value"),
+        limit=pl.when(undrawn).then(pl.col("mix_limit").fill_null(pl.lit(allowed))).otherwise("limit"),
+    ).drop("mix_rule", "mix_value", "mix_limit")
+
+
+def _check_outputs(decided: Decided, manifest: Manifest) -> None:
+    for name, spec in manifest.outputs.items():
+        if not len(decided.draws[name].chosen):
+            raise BuildError(
+                f"outputs.{name}: no row is left for it; `infimed-data build --dry-run` and the drops by rule say why"
+                f"{_why_empty(decided.rows)}"
+            )
+        held = decided.rows.filter(pl.col(f"{name}_split") == "validation").height
+        if spec.validation and not held:
+            decided.warnings.append(
+                f"outputs.{name}.validation: asked {spec.validation:g} of the rows, got none: no group of rows that "
+                "share an image or a patient is small enough"
+            )
+    splits = decided.rows.filter(pl.col("output") == "sft+rl")
+    crossed = splits.filter(pl.col("sft_split") != pl.col("rl_split")).height
+    if crossed:
+        decided.warnings.append(
+            f"{crossed} validation rows of one output are training rows of the other; "
+            "give both outputs the same `validation` share to keep them apart"
+        )
+
+
+def _why_empty(rows: pl.DataFrame) -> str:
+    rules = rows.filter(pl.col("rule").is_not_null()).group_by("rule").len().sort("len", "rule", descending=[True, False]).head(4)
+    counted = ", ".join(f"{rule} {count:,}" for rule, count in rules.iter_rows())
+    return f" ({counted})" if counted else ""
+
+
+def write_build(
+    folder: Path, spill: Path, units: Sequence[Unit], decided: Decided, manifest: Manifest, engine: Engine, *, quiet: bool
+) -> dict[str, int]:
+    """Writes every table of the build into `folder`; returns rows by file. Files that stand are left alone."""
+    rows = _with_targets(decided.rows, manifest)
+    targets = [name for name in rows.columns if name.startswith("to_")]
+    bounds = {target.removeprefix("to_"): _bounds(rows, target, manifest) for target in targets}
+    clear_folder(spill)
+    spill.mkdir(parents=True)
+    try:
+        packed = _pack(rows, units, manifest, engine, spill, quiet=quiet)
+        scattered = _scatter(rows, units, bounds, engine, spill, quiet=quiet)
+        tasks = _file_tasks(rows, units, bounds, scattered, packed, manifest, folder)
+        written: dict[str, int] = {}
+        total = sum(rows[target].ge(0).sum() for target in targets)
+        with Progress("write", total, "rows", quiet=quiet) as progress:
+            for index, count in engine.map(write_file, tasks, label="writing", heavy=total > 2000):
+                progress.add(count)
+                written[tasks[index].out.relative_to(folder).as_posix()] = count
+        _write_images(folder, units, rows)
+        _write_origins(folder, rows)
+    finally:
+        clear_folder(spill)
+    return dict(sorted(written.items()))
+
+
+def _with_targets(rows: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
+    """Adds `to_TARGET`: the row's position in each table it is written to, or -1."""
+    rank = pl.col("uid").rank("ordinal").cast(pl.Int64) - 1
+    kept = rows.filter(pl.col("output").is_not_null()).select("number", to_samples=rank)
+    gone = rows.filter(pl.col("output").is_null()).select("number", to_drops=rank)
+    rows = rows.join(kept, on="number", how="left", maintain_order="left")
+    rows = rows.join(gone, on="number", how="left", maintain_order="left")
+    splits = [(name, split) for name, _ in manifest.outputs.items() for split in ("train", "validation")]
+    rows = rows.with_columns(
+        pl.when(pl.col(f"{name}_split") == split).then(f"{name}_position").alias(f"to_{name}-{split}")
+        for name, split in splits
+    )
+    used = ["to_samples", "to_drops", *(f"to_{n}-{s}" for n, s in splits if rows[f"to_{n}-{s}"].count())]
+    rows = rows.drop(f"to_{n}-{s}" for n, s in splits if f"to_{n}-{s}" not in used)
+    return rows.with_columns(pl.col(*used).fill_null(-1))
+
+
+def _bounds(rows: pl.DataFrame, target: str, manifest: Manifest) -> tuple[int, ...]:
+    """First position of each file (or, for one-file tables, of each run) of a target."""
+    count = int(rows[target].ge(0).sum())
+    if target in ("to_samples", "to_drops"):
+        return tuple(range(0, count, TABLE_ROWS)) or (0,)
+    spec = _spec(manifest, target.removeprefix("to_").partition("-")[0])
+    placed = rows.filter(pl.col(target) >= 0).sort(target)
+    sizes = placed["image_bytes"].to_list()
+    if spec.max_pixels is not None:
+        sizes = [min(size, 2 * spec.max_pixels) for size in sizes]
+    starts, size, since = [0], 0, 0
+    for position, more in enumerate(sizes):
+        if position > since and (size + more > FILE_BYTES or position - since >= FILE_ROWS):
+            starts.append(position)
+            size, since = 0, position
+        size += more
+    return tuple(starts)
+
+
+def _spec(manifest: Manifest, output: str) -> Output:
+    return next(spec for name, spec in manifest.outputs.items() if name == output)
+
+
+_PLAN = [
+    "uid", "row_key", "digest", "images", "image_keys", "image_tokens", "question_chars", "answer_chars",
+    "rationale_chars", "words", "text_tokens", "script", "output", "sft_split", "sft_position", "rl_split", "rl_position",
+    "stage", "rule", "value", "limit", "twin",
+]  # fmt: skip
+
+
+def _scatter(
+    rows: pl.DataFrame, units: Sequence[Unit], bounds: Mapping[str, tuple[int, ...]], engine: Engine, spill: Path, *, quiet: bool
+) -> dict[str, list[list[tuple[Path, int]]]]:
+    """Scatters every part; returns, for each target and file, its batches."""
+    tasks = []
+    plan = rows.select(*_PLAN, *(f"to_{target}" for target in bounds))
+    start = 0
+    for unit_index, unit in enumerate(units):
+        for part, count in enumerate(unit.part_rows):
+            out = spill / f"{unit_index:03d}-{part:05d}"
+            path = out.with_suffix(".plan")
+            table = plan.slice(start, count).to_arrow(compat_level=pl.CompatLevel.oldest())
+            table = table.cast(pa.schema([(f.name, _small(f.type)) for f in table.schema]))
+            write_table(path, table, table.schema)
+            constants = {"source": unit.source, "split": unit.split, "category": unit.category, "license": unit.license}
+            tasks.append(ScatterTask(unit.rows[part], path, constants, bounds, out))
+            start += count
+    found: dict[str, list[list[tuple[Path, int]]]] = {t: [[] for _ in b] for t, b in bounds.items()}
+    with Progress("scatter", len(rows), "rows", quiet=quiet) as progress:
+        facts: dict[int, dict[str, list[int]]] = {}
+        for index, fact in engine.map(scatter, tasks, label="scattering rows", heavy=len(rows) > 50_000):
+            facts[index] = fact
+            progress.add(pa.ipc.open_file(pa.memory_map(str(tasks[index].plan))).read_all().num_rows if not quiet else 0)
+    for index in sorted(facts):
+        for target, files in facts[index].items():
+            path = tasks[index].out.with_name(f"{tasks[index].out.name}-{target}.arrow")
+            for batch, file in enumerate(files):
+                found[target][file].append((path, batch))
+    return found
+
+
+def _small(kind: pa.DataType) -> pa.DataType:
+    """Polars' large types as the plain ones of the schemas."""
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_small(kind.value_type))
+    return kind
+
+
+def _pack(
+    rows: pl.DataFrame, units: Sequence[Unit], manifest: Manifest, engine: Engine, spill: Path, *, quiet: bool
+) -> dict[str, dict[str, Packed]]:
+    """Copies what cannot be read straight from its place while writing: Parquet cells, and images that must change."""
+    places = {unit.source: unit.place for unit in units}
+    packed: dict[str, dict[str, Packed]] = {}
+    for name, spec in manifest.outputs.items():
+        packed[name] = {}
+        used = rows.filter(pl.col(f"{name}_split").is_not_null() & (pl.col("image_bytes") > 0))
+        large = pl.lit(False) if spec.max_pixels is None else pl.col("max_pixels") > spec.max_pixels
+        deep = pl.col("deep") if spec.window_deep_images else pl.lit(False)
+        keys = (
+            used.select(pl.col("image_keys").alias("key"), change=large | deep)
+            .explode("key", empty_as_null=False, keep_nulls=False).group_by("key").agg(pl.col("change").any()).sort("key")
+        )  # fmt: skip
+        wanted = [key for key, change in keys.iter_rows() if change or is_cell(key)]
+        by_source: dict[str, list[str]] = {}
+        for key in wanted:
+            source, _, ref = key.partition("|")
+            by_source.setdefault(source, []).append(ref)
+        tasks = []
+        for source, refs in sorted(by_source.items()):
+            for start in range(0, len(refs), PACK_IMAGES):
+                tasks.append(
+                    PackTask(
+                        places[source], tuple(refs[start : start + PACK_IMAGES]), spec.max_pixels, spec.window_deep_images,
+                        manifest.limits.max_image_bytes, manifest.limits.max_image_pixels,
+                        spill / f"pack-{name}-{len(tasks):05d}",
+                    )
+                )  # fmt: skip
+        sources = [source for source, refs in sorted(by_source.items()) for _ in range(0, len(refs), PACK_IMAGES)]
+        with Progress(f"images for {name}", len(wanted), "images", quiet=quiet) as progress:
+            for index, entries in engine.map(pack_images, tasks, label="packing images", heavy=len(wanted) > 100):
+                progress.add(len(entries))
+                for ref, offset, size in entries:
+                    packed[name][f"{sources[index]}|{ref}"] = Packed(tasks[index].out, offset, size)
+    return packed
+
+
+def _file_tasks(
+    rows: pl.DataFrame,
+    units: Sequence[Unit],
+    bounds: Mapping[str, tuple[int, ...]],
+    scattered: Mapping[str, list[list[tuple[Path, int]]]],
+    packed: Mapping[str, Mapping[str, Packed]],
+    manifest: Manifest,
+    folder: Path,
+) -> list[FileTask]:
+    places = {unit.source: unit.place for unit in units}
+    limit = manifest.limits.max_image_bytes
+    tasks = []
+    for target in bounds:
+        runs = scattered[target]
+        if target in ("samples", "drops"):
+            batches = tuple(tuple(run) for run in runs if run)
+            tasks.append(FileTask(target, batches, folder / f"{target}.parquet", {}, {}, None, limit))
+            continue
+        output, _, split = target.partition("-")
+        spec = _spec(manifest, output)
+        prompting = Prompting(spec.system, spec.instruction, spec.reasoning, spec.answer_tags)
+        (folder / output).mkdir(parents=True, exist_ok=True)
+        ordered = rows.filter(pl.col(f"to_{target}") >= 0).sort(f"to_{target}")["image_keys"]
+        for file, run in enumerate(runs):
+            stop = bounds[target][file + 1] if file + 1 < len(runs) else len(ordered)
+            keys = {key for row in ordered[bounds[target][file] : stop].to_list() for key in row} if packed[output] else set()
+            out = folder / output / f"{split}-{file:05d}-of-{len(runs):05d}.parquet"
+            own = {key: packed[output][key] for key in keys if key in packed[output]}
+            tasks.append(FileTask(target, (tuple(run),), out, places, own, prompting, limit))
+    # The largest first, so that no worker is left with a long last file.
+    return sorted(tasks, key=lambda t: (t.target in ("samples", "drops"), str(t.out)))
+
+
+def _write_images(folder: Path, units: Sequence[Unit], rows: pl.DataFrame) -> None:
+    """images.parquet: one row a distinct picture, and one for each that could not be read."""
+    tables = []
+    for unit in units:
+        table = pl.DataFrame(read_table(unit.images))
+        tables.append(table.with_columns(pl.lit(unit.source).alias("source")))
+    measured = pl.concat(tables).unique(["source", "ref"]).sort("source", "ref")
+    each = rows.select("output", digest=pl.col("images")).explode("digest", empty_as_null=False, keep_nulls=False)
+    uses = each.group_by("digest").agg(rows_read=pl.len(), rows_kept=pl.col("output").is_not_null().sum())
+    good = measured.filter(pl.col("digest").is_not_null()).unique("digest", keep="first", maintain_order=True)
+    bad = measured.filter(pl.col("digest").is_null())
+    table = (
+        pl.concat([good, bad])
+        .join(uses, on="digest", how="left")
+        .with_columns(
+            pl.col("rows_read", "rows_kept").fill_null(0).cast(pl.Int64),
+            error=pl.when(pl.col("error").is_not_null()).then(
+                pl.concat_str("error", "error_value", separator=": ", ignore_nulls=True)
+            ),
+        )
+        .sort("digest", "source", "ref", nulls_last=True)
+    )
+    _write_parquet(folder / "images.parquet", table, IMAGES)
+
+
+def _write_origins(folder: Path, rows: pl.DataFrame) -> None:
+    _write_parquet(folder / "origins.parquet", rows.select("uid", "file", "row_number").sort("uid"), ORIGINS)
+
+
+def _write_parquet(path: Path, frame: pl.DataFrame, schema: pa.Schema) -> None:
+    table = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=65536)
+
+
+def strata_table(decided: Decided) -> dict[str, Any]:
+    """What each output asked for and got, for the lock and the card."""
+    found: dict[str, Any] = {}
+    for name, drawn in decided.draws.items():
+        split = decided.rows[f"{name}_split"]
+        found[name] = {
+            "asked": drawn.asked,
+            "rows": len(drawn.chosen),
+            "train": int((split == "train").sum()),
+            "validation": int((split == "validation").sum()),
+            "strata": [asdict(report) for report in drawn.strata],
+        }
+    return found
+
+

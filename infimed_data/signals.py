@@ -1,0 +1,364 @@
+"""Signals: measurements of texts and images, computed once per content and stored beside the rows.
+
+Filters only compare signals with limits, so changing a limit recomputes no signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from infimed_data.images import blob_digest, measure
+from infimed_data.schema import SIGNALS, Reject
+from infimed_data.storage.places import Place, is_cell, split_cell
+from infimed_data.storage.stages import read_table, write_table
+from infimed_data.text import SPECIAL_TOKENS, normalise
+
+__all__ = ["MEASURED", "NGRAM_WORDS", "ImageTask", "TextTask", "measure_images", "measure_texts", "ngram_digests", "read_image_bytes"]
+
+NGRAM_WORDS = 5
+"""Words of an n-gram; a text with fewer words is one n-gram of all of them."""
+
+_FIGURE = (
+    r"(?i)\b(?:(?:see|refer to|shown in|depicted in|based on|according to|in|on)\s+(?:the\s+|this\s+)?"
+    r"(?:following\s+|attached\s+|accompanying\s+|above\s+|given\s+)?(?:figure|photograph|picture|diagram|illustration)s?\b"
+    r"|(?:figure|image|photograph|picture|diagram|graph|radiograph|x-ray|scan|ecg|ekg|slide)s?\s+"
+    r"(?:is\s+|are\s+)?(?:shown\s+|given\s+|provided\s+)?(?:below|above|attached)\b"
+    r"|(?:figure|fig\.)\s*\d+[a-z]?\b|(?:attached|accompanying)\s+(?:figure|image|photograph|picture|diagram)s?\b"
+    r"|(?:in|of)\s+(?:this|the following)\s+(?:image|picture|figure|photograph)\b)|如图|下图|上图|图中|图示"
+)
+_SCRIPTS = {
+    "Han": r"\p{Han}",
+    "Kana": r"[\p{Hiragana}\p{Katakana}]",
+    "Hangul": r"\p{Hangul}",
+    "Cyrillic": r"\p{Cyrillic}",
+    "Arabic": r"\p{Arabic}",
+    "Devanagari": r"\p{Devanagari}",
+    "Greek": r"\p{Greek}",
+    "Thai": r"\p{Thai}",
+    "Hebrew": r"\p{Hebrew}",
+    "Latin": r"\p{Latin}",
+}
+_SPECIAL_HINT = r"<\||<image|</?s>|<video>|<pad>|<unk>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>"
+
+MEASURED = pa.schema(
+    [
+        ("ref", pa.string()),
+        ("blob", pa.string()),
+        ("bytes", pa.int64()),
+        ("digest", pa.string()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("phash", pa.uint64()),
+        ("mean", pa.float32()),
+        ("contrast", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("flat_share", pa.float32()),
+        ("error", pa.string()),
+        ("error_value", pa.string()),
+        ("error_limit", pa.string()),
+    ]
+)
+"""What the image stage writes: one row a reference."""
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """One shard of ingested rows to measure."""
+
+    rows: Path
+    out: Path
+
+
+def measure_texts(task: TextTask) -> int:
+    """Writes `schema.SIGNALS` in the order of the shard's rows; returns their number."""
+    table = read_table(task.rows, ["question", "options", "answer", "rationale", "turns"])
+    return write_table(task.out, (text_signals(batch) for batch in table.to_batches(max_chunksize=4096)), SIGNALS)
+
+
+def text_signals(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Signals of a batch with the columns question, options, answer, rationale and turns."""
+    question, answer, rationale = (pc.fill_null(batch.column(n), "") for n in ("question", "answer", "rationale"))
+    options = batch.column("options")
+    asked, replied = _spoken(batch.column("turns"), len(batch))
+    asked_text = pc.binary_join_element_wise(question, asked, "")
+    replied_text = pc.binary_join_element_wise(answer, replied, "")
+    everything = pc.binary_join_element_wise(
+        asked_text, pc.fill_null(pc.binary_join(options, "\n"), ""), replied_text, rationale, "\n"
+    )
+    chars = pc.utf8_length(everything)
+    script, share, han = _scripts(everything)
+    words = pc.count_substring_regex(everything, r"\p{Han}|[^\s\p{Han}]+")
+    tokens = pc.ceil(pc.add(pc.multiply(pc.subtract(chars, han), 0.27), pc.multiply(han, 0.7)))
+    columns = {
+        "question_chars": pc.utf8_length(pc.utf8_trim_whitespace(asked_text)),
+        "answer_chars": pc.utf8_length(pc.utf8_trim_whitespace(replied_text)),
+        "rationale_chars": pc.utf8_length(rationale),
+        "words": words,
+        "text_tokens": tokens,
+        "script": script,
+        "script_share": share,
+        "special_token": _first_match(everything, _SPECIAL_HINT, SPECIAL_TOKENS),
+        "figure_reference": _first_match(asked_text, _FIGURE, _FIGURE),
+        "duplicate_option": _duplicate_options(options),
+        "ngrams": ngram_digests(asked_text),
+    }
+    return pa.RecordBatch.from_arrays(
+        [pc.cast(columns[field.name], field.type) for field in SIGNALS], schema=SIGNALS
+    )
+
+
+def _spoken(turns: pa.Array, rows: int) -> tuple[pa.Array, pa.Array]:
+    """(what users and the system said, what the assistant said) of each conversation, joined."""
+    if turns.null_count == rows or not len(turns.flatten()):
+        empty = pa.array([""] * rows, pa.string())
+        return empty, empty
+    asked, replied = [], []
+    for conversation in turns.to_pylist():
+        asked.append("\n".join(t["content"] for t in conversation or () if t["role"] != "assistant"))
+        replied.append("\n".join(t["content"] for t in conversation or () if t["role"] == "assistant"))
+    return pa.array(asked, pa.string()), pa.array(replied, pa.string())
+
+
+def _scripts(texts: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """(script with most letters, its share of the letters, number of Han characters) of each text."""
+    ascii_only = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
+    rows = len(texts)
+    counts = np.zeros((len(_SCRIPTS), rows), np.int64)
+    names = list(_SCRIPTS)
+    counts[names.index("Latin")] = ascii_only
+    other = np.flatnonzero(~ascii_only)
+    if len(other):
+        subset = texts.take(pa.array(other))
+        for index, pattern in enumerate(_SCRIPTS.values()):
+            counts[index, other] = pc.count_substring_regex(subset, pattern).to_numpy(zero_copy_only=False)
+    if ascii_only.any():  # an ASCII text without a letter has no script
+        lettered = pc.match_substring_regex(texts, "[A-Za-z]").to_numpy(zero_copy_only=False)
+        counts[names.index("Latin")] *= np.where(ascii_only, lettered, 1)
+    total, best = counts.sum(axis=0), counts.argmax(axis=0)
+    share = np.divide(counts.max(axis=0), total, out=np.zeros(rows), where=total > 0)
+    script = pa.array([names[b] if t else None for b, t in zip(best, total, strict=True)], pa.string())
+    return script, pa.array(share, pa.float32()), pa.array(counts[names.index("Han")])
+
+
+def _first_match(texts: pa.Array, hint: str, pattern: str) -> pa.Array:
+    """The first match of `pattern` in each text, or null; `hint` is a cheap necessary condition."""
+    hits = np.flatnonzero(pc.match_substring_regex(texts, hint).to_numpy(zero_copy_only=False))
+    found: list[str | None] = [None] * len(texts)
+    if len(hits):
+        matches = pc.extract_regex(texts.take(pa.array(hits)), f"(?P<found>{pattern})")
+        for row, match in zip(hits, matches.to_pylist(), strict=True):
+            found[row] = match["found"] if match else None
+    return pa.array(found, pa.string())
+
+
+def _duplicate_options(options: pa.Array) -> pa.Array:
+    found: list[str | None] = []
+    for texts in options.to_pylist():
+        found.append(None)
+        if texts:
+            seen: set[str] = set()
+            for text in texts:
+                plain = normalise(text)
+                if plain in seen:
+                    found[-1] = text
+                    break
+                seen.add(plain)
+    return pa.array(found, pa.string())
+
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
+_WORD_BYTE = np.zeros(256, np.bool_)
+_WORD_BYTE[[*range(48, 58), *range(97, 123), *range(128, 256)]] = True
+_CJK_LEAD = np.zeros(256, np.bool_)
+_CJK_LEAD[0xE3:0xEA] = True
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64: every input bit reaches every output bit."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+@lru_cache(maxsize=2)
+def _powers(size: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """(powers, inverse powers) of the hash base modulo 2**64."""
+    base, inverse = np.full(size, _ODD), np.full(size, _INVERSE)
+    base[0] = inverse[0] = 1
+    return np.cumprod(base, dtype=np.uint64), np.cumprod(inverse, dtype=np.uint64)
+
+
+def ngram_digests(texts: pa.Array, *, words: int = NGRAM_WORDS) -> pa.ListArray:
+    """Digests of each text's n-grams of `words` words, in order, as list<uint64>.
+
+    Words are runs of letters and digits of the lower-cased text; each Chinese character is a word. Equal texts are
+    hashed once. The digest of a word is a polynomial over its UTF-8 bytes modulo 2**64, mixed: the same everywhere.
+    """
+    encoded = pc.dictionary_encode(pc.fill_null(texts, ""))
+    distinct = pc.utf8_lower(encoded.dictionary)
+    starts, hashes, owners = _word_hashes(distinct)
+    count = len(distinct)
+    bounds = np.searchsorted(owners, np.arange(count + 1))
+    lengths = np.diff(bounds)
+    grams_each = np.where(lengths == 0, 0, np.maximum(lengths - words + 1, 1))
+    offsets = np.concatenate([[0], np.cumsum(grams_each)])
+    owner = np.repeat(np.arange(count), grams_each)
+    first = bounds[owner] + (np.arange(offsets[-1]) - offsets[owner])
+    grams = np.zeros(offsets[-1], np.uint64)
+    padded = np.concatenate([hashes, np.zeros(words, np.uint64)])
+    for step in range(words):
+        inside = first + step < bounds[owner + 1]
+        grams = _mix(grams * np.uint64(31) + np.where(inside, padded[first + step], np.uint64(step + 1)))
+    per_text = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(grams))
+    return per_text.take(encoded.indices)
+
+
+def _word_hashes(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """(start byte, hash, index of the text) of every word."""
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\n")
+    data = np.frombuffer(joined[0].as_buffer(), np.uint8) if len(texts) else np.zeros(0, np.uint8)
+    if not len(data):
+        return np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
+    text_starts = np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]
+    inside = _WORD_BYTE[data]
+    lead = _CJK_LEAD[data]
+    after = np.zeros_like(lead)
+    after[3:] = lead[:-3]
+    before = np.concatenate([[False], inside[:-1]])
+    begins = inside & (~before | lead | after)
+    starts = np.flatnonzero(begins)
+    next_inside = np.concatenate([inside[1:], [False]])
+    next_begins = np.concatenate([begins[1:], [False]])
+    ends = np.flatnonzero(inside & (~next_inside | next_begins)) + 1
+    powers, inverses = _powers(1 << max(16, int(len(data)).bit_length()))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)])])
+    hashes = _mix((sums[ends] - sums[starts]) * inverses[starts])
+    owners = np.searchsorted(text_starts, starts, side="right") - 1
+    return starts, hashes, owners
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """References to measure, and earlier outputs in which known pictures are looked up by their bytes."""
+
+    place: Place
+    refs: tuple[str, ...]
+    known: tuple[Path, ...]
+    max_bytes: int
+    max_pixels: int
+    out: Path
+
+
+def measure_images(task: ImageTask) -> dict[str, int]:
+    """Writes `MEASURED`, one row a reference; returns how many were read and how many decoded."""
+    known = _known(task.known)
+    rows: list[dict[str, Any]] = []
+    decoded = 0
+    fresh: dict[str, dict[str, Any]] = {}
+    for ref, data in read_image_bytes(task.place, task.refs, max_bytes=task.max_bytes):
+        if isinstance(data, Reject):
+            rows.append({"ref": ref, "error": data.rule, "error_value": data.value, "error_limit": data.limit})
+            continue
+        blob = blob_digest(data)
+        found = fresh.get(blob) or known.find(blob)
+        if found is None:
+            decoded += 1
+            found = {"blob": blob, "bytes": len(data)}
+            try:
+                measures = measure(data, max_pixels=task.max_pixels)
+                found |= {name: getattr(measures, name) for name in measures.__dataclass_fields__}
+            except Reject as reject:
+                found |= {"error": reject.rule, "error_value": reject.value, "error_limit": reject.limit}
+            fresh[blob] = found
+        rows.append({**found, "ref": ref})
+    write_table(task.out, pa.Table.from_pylist(rows, MEASURED), MEASURED)
+    return {"read": len(rows), "decoded": decoded}
+
+
+def read_image_bytes(place: Place, refs: Sequence[str], *, max_bytes: int) -> Iterator[tuple[str, bytes | Reject]]:
+    """(reference, bytes or why not) of each reference; cells of one Parquet row group are read together."""
+    plain = [ref for ref in refs if not is_cell(ref)]
+    for ref in plain:
+        try:
+            yield ref, place.read(ref, max_bytes=max_bytes)
+        except Reject as reject:
+            yield ref, reject
+    cells = sorted((split_cell(ref), ref) for ref in refs if is_cell(ref))
+    for (path, group, column), members in groupby(cells, key=lambda c: (c[0].path, c[0].row_group, c[0].column)):
+        yield from _cells(place, path, group, column, [(cell.row, ref) for cell, ref in members], max_bytes)
+
+
+def _cells(
+    place: Place, path: str, group: int, column: str, wanted: list[tuple[int, str]], max_bytes: int
+) -> Iterator[tuple[str, bytes | Reject]]:
+    """Image bytes of rows of one row group; a column is binary, or a struct with `bytes` (and a `path` beside it)."""
+    name, _, item = column.partition("[")
+    at = dict(wanted)
+    first = 0
+    try:
+        parquet = pq.ParquetFile(place.path(path))
+        for batch in parquet.iter_batches(64, row_groups=[group], columns=[name]):
+            for row in range(first, first + len(batch)):
+                if row in at:
+                    yield at[row], _cell_bytes(batch.column(0)[row - first].as_py(), item, max_bytes)
+            first += len(batch)
+    except (pa.ArrowException, OSError) as error:
+        for row, ref in wanted:
+            if row >= first:
+                yield ref, Reject("image_unreadable", f"{path}: {(str(error).splitlines() or [''])[0]}")
+
+
+def _cell_bytes(value: Any, item: str, max_bytes: int) -> bytes | Reject:
+    if item and isinstance(value, list):
+        value = value[int(item.rstrip("]"))]
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    if not isinstance(value, bytes):
+        return Reject("image_missing", "empty cell")
+    if len(value) > max_bytes:
+        return Reject("image_too_large", f"{len(value)} bytes", f"{max_bytes} bytes")
+    return value
+
+
+class _Known:
+    """Measurements of earlier runs, found by the digest of the encoded bytes. Failures are always tried again."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        tables = [read_table(path) for path in paths]
+        self._table = pa.concat_tables(tables) if tables else None
+        self._rows: dict[str, int] = {}
+        if self._table is not None:
+            self._rows = {blob: row for row, blob in enumerate(self._blobs(self._table)) if blob}
+
+    @staticmethod
+    def _blobs(table: pa.Table) -> list[str | None]:
+        blobs: list[str | None] = pc.if_else(pc.is_valid(table["digest"]), table["blob"], None).to_pylist()
+        return blobs
+
+    def find(self, blob: str) -> dict[str, Any] | None:
+        """The measurements of `blob`, if it was measured before."""
+        row = self._rows.get(blob)
+        if row is None or self._table is None:
+            return None
+        found: dict[str, Any] = self._table.slice(row, 1).to_pylist()[0]
+        return found
+
+
+@lru_cache(maxsize=2)
+def _known(paths: tuple[Path, ...]) -> _Known:
+    return _Known(paths)

@@ -1,0 +1,16 @@
+"""What answers questions about a finished build: SQL over its tables, its numbers, and the story of one row.
+
+builds.py   finds and opens a build folder
+sql.py      read-only SQL that can reach neither files nor network
+tables.py   a result as text, CSV or JSON
+summary.py  the numbers of a build, as text
+story.py    one row: where it was read, what was measured, where it ended and why
+"""
+
+from infimed_data.stats.builds import Build, open_build
+from infimed_data.stats.sql import query
+from infimed_data.stats.story import why
+from infimed_data.stats.summary import stats
+from infimed_data.stats.tables import as_csv, as_json, as_table
+
+__all__ = ["Build", "as_csv", "as_json", "as_table", "open_build", "query", "stats", "why"]
