@@ -23,7 +23,7 @@ __all__ = ["Engine", "LocalEngine", "default_processes"]
 Task = TypeVar("Task")
 Fact = TypeVar("Fact")
 
-_PRELOAD = ["numpy", "orjson", "pyarrow.compute", "pyarrow.parquet", "xxhash", "PIL.Image", "infimed_data.shards"]
+_PRELOAD = ["infimed_data.ingest", "infimed_data.signals", "infimed_data.dataset"]
 
 
 class Engine(Protocol):

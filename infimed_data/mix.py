@@ -109,7 +109,7 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
 
 def _priorities(uids: pl.Series, salt: str) -> pl.Series:
     digest = xxhash.xxh3_64_intdigest
-    return pl.Series("priority", [digest(salt + uid) for uid in uids.to_list()], pl.UInt64)
+    return pl.Series("priority", [digest((salt + uid).encode()) for uid in uids.to_list()], pl.UInt64)
 
 
 def _shares_rest(mixture: Mixture, available: Mapping[str, int]) -> bool:
@@ -253,7 +253,7 @@ def split_by_group(rows: pl.DataFrame, shares: Mapping[str, float], *, seed: int
     for index, root in enumerate(component):
         if root not in smallest or uids[index] < smallest[root]:
             smallest[root] = uids[index]
-    order = {root: (xxhash.xxh3_64_intdigest(f"{seed}/validation/{uid}"), uid) for root, uid in smallest.items()}
+    order = {root: (xxhash.xxh3_64_intdigest(f"{seed}/validation/{uid}".encode()), uid) for root, uid in smallest.items()}
     numbers = rows["row"].to_list()
     aside: set[int] = set()
     settled: set[int] = set()

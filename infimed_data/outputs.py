@@ -117,17 +117,17 @@ def _with_positions(
     aside = split_by_group(drawn, {str(k): v for k, v in shares.items()}, seed=manifest.seed)
     columns = []
     for name in ("sft", "rl"):
-        split = np.full(len(rows), None, dtype=object)
+        side = np.zeros(len(rows), np.int8)
         position = np.full(len(rows), -1, np.int64)
         if name in draws:
             ordered = draws[name].chosen.to_numpy()
             held = np.isin(ordered, np.fromiter(aside[name], np.int64, len(aside[name])))
-            for label, members in (("train", ordered[~held]), ("validation", ordered[held])):
-                split[members] = label
+            for code, members in ((1, ordered[~held]), (2, ordered[held])):
+                side[members] = code
                 position[members] = np.arange(len(members))
         columns += [
-            pl.Series(f"{name}_split", split, pl.String),
-            pl.Series(f"{name}_position", np.where(position < 0, None, position), pl.Int64),
+            pl.Series(f"{name}_split", side).replace_strict({1: "train", 2: "validation"}, default=None, return_dtype=pl.String),
+            pl.Series(f"{name}_position", position).replace(-1, None),
         ]
     rows = rows.with_columns(columns)
     return rows.with_columns(

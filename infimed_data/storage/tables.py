@@ -24,7 +24,7 @@ from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
 from infimed_data.storage.places import Place
 
-__all__ = ["MISSING_CELL", "TableFile", "TableRow", "TableShard", "parquet_schema", "plan_shards", "read_rows"]
+__all__ = ["MISSING_CELL", "TableFile", "TableRow", "TableShard", "count_rows", "parquet_schema", "plan_shards", "read_rows"]
 
 SHARD_BYTES = 8 << 20
 """JSON lines are cut into shards of this many bytes; Parquet row groups are put together up to it."""
@@ -413,3 +413,18 @@ def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | Non
             return end()
         if mark != ",":
             raise SourceError(f"{where}: not valid JSON near character {base + at - 1}: expected ',' or '{closing}'")
+
+
+def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
+    """(rows, whether that is exact) without parsing the whole file: JSON and CSV are estimated from their first rows."""
+    shards = plan_shards(place, file)
+    name = file.name
+    if name.endswith(".parquet"):
+        return int(_parquet(place, name).metadata.num_rows), True
+    with _open(place, name) as stream:
+        if name.endswith(".jsonl") or _is_json_lines(place, name):
+            return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 22), b"")), True
+        head = stream.read(1 << 18)
+    size = sum(shard.size_bytes for shard in shards)
+    marks = head.count(b"\n") if name.endswith((".csv", ".tsv")) else head.count(b"},") + head.count(b"}\n")
+    return round(max(marks, 1) * size / max(len(head), 1)), False

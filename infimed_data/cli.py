@@ -1,0 +1,165 @@
+"""The command `infimed-data`. Heavy imports wait inside the commands, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infimed_data import __version__
+from infimed_data.errors import InfimedError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Build medical vision-language datasets from manifests, and ask about every row.",
+)
+
+Build = Annotated[Path, typer.Argument(help="Folder of a finished build.")]
+ManifestFile = Annotated[Path, typer.Argument(help="Manifest (YAML), or the lock.json of a build to repeat.")]
+Out = Annotated[Path, typer.Option(help="Folder of the finished builds.")]
+Work = Annotated[Path, typer.Option(help="Folder of reusable stage outputs.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a processor.")]
+Root = Annotated[Path | None, typer.Option(help="Folder that the manifest's locations are relative to.")]
+
+
+class Format(StrEnum):
+    """How `query` prints."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Prints errors that the user can mend as they are, and ends with 1; Ctrl-C ends with 130."""
+    try:
+        yield
+    except InfimedError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command()
+def build(
+    manifest: ManifestFile,
+    out: Out = Path("builds"),
+    work: Work = Path(".infimed"),
+    processes: Processes = None,
+    root: Root = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    """Build a dataset version; the last line on stdout is its folder."""
+    with _one_line_errors():
+        from infimed_data.engine import default_processes
+        from infimed_data.pipeline import BuildOptions
+        from infimed_data.pipeline import build as run_build
+
+        options = BuildOptions(out, work, processes or default_processes(), root, quiet)
+        if dry_run:
+            from infimed_data.forecast import forecast
+
+            print(forecast(manifest, options))
+            return
+        say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
+        print(run_build(manifest, options, say))
+
+
+@app.command()
+def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
+    """Check a manifest and find its sources' files; print warnings. Reads no rows."""
+    with _one_line_errors():
+        from infimed_data.pipeline import BuildOptions, load_plan, semantic_warnings
+
+        plan = load_plan(manifest, BuildOptions(Path(), work, 1, root))
+        for warning in semantic_warnings(plan):
+            _say(f"warning: {warning}")
+        outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
+        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}")
+
+
+@app.command()
+def query(
+    build: Build,
+    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, images, origins, sources.")],
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,  # noqa: A002
+) -> None:
+    """Run read-only SQL (DuckDB) over a build's tables. It can reach neither files nor network."""
+    with _one_line_errors():
+        from infimed_data import stats
+
+        table = stats.query(stats.open_build(build), sql)
+        shape = {Format.table: stats.as_table, Format.csv: stats.as_csv, Format.json: stats.as_json}[format]
+        print(shape(table).rstrip("\n"))
+
+
+@app.command("stats")
+def stats_(build: Build) -> None:
+    """Sources in and out, drops by rule, asked and realised mixture, histograms."""
+    with _one_line_errors():
+        import shutil
+
+        from infimed_data import stats
+
+        print(stats.stats(stats.open_build(build), width=shutil.get_terminal_size((100, 24)).columns))
+
+
+@app.command()
+def why(build: Build, uid: Annotated[str, typer.Argument(help="A row's uid, such as vqa_rad/train/1.")]) -> None:
+    """A row's whole story: where it was read, its signals, where it ended and why, its twin."""
+    with _one_line_errors():
+        from infimed_data import stats
+
+        print(stats.why(stats.open_build(build), uid))
+
+
+@app.command()
+def adapters() -> None:
+    """The layouts that can be read."""
+    from infimed_data.adapters import ADAPTERS
+
+    for name, what in ADAPTERS.items():
+        print(f"{name:<12} {what}")
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"infimed-data {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""A build, from top to bottom: read every source, decide on every row, write every table, or nothing at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+import infimed_data
+from infimed_data.card import card_text
+from infimed_data.engine import LocalEngine
+from infimed_data.errors import BuildError, ManifestError, SourceError, disk_error
+from infimed_data.index import index_source
+from infimed_data.manifest import Manifest, Positions, load_manifest, place_of
+from infimed_data.mix import meta_fields
+from infimed_data.outputs import Decided, Unit, decide, strata_table, write_build
+from infimed_data.source_stages import Read, Reading, open_source, read_source
+from infimed_data.storage.stages import (
+    Fingerprints,
+    Stage,
+    atomic_write,
+    clear_folder,
+    code_digest,
+    key_of,
+    locked,
+    read_table,
+    write_table,
+)
+
+__all__ = ["BuildOptions", "Plan", "build", "load_plan", "semantic_warnings"]
+
+Say = Callable[[str], None]
+
+_DECIDING = ("schema.py", "mix.py", "dedup", "outputs.py", "dataset.py", "images.py", "card.py", "pipeline.py", "manifest.py")
+_VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
+"""Packages whose version can change the bytes of a build."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How and where to build; nothing here changes a byte of the result."""
+
+    out: Path
+    work: Path
+    processes: int
+    root: Path | None = None
+    """Overrides the manifest's root."""
+    quiet: bool = False
+
+
+@dataclass
+class Plan:
+    """A manifest with its sources found."""
+
+    manifest: Manifest
+    path: Path
+    positions: Positions
+    readings: list[Reading]
+    fingerprints: Fingerprints
+    expected_inputs: Mapping[str, Any] | None
+    """Inputs that a lock file promises."""
+
+
+def load_plan(path: Path, options: BuildOptions) -> Plan:
+    """Reads the manifest and finds every source's files. Raises `ManifestError` or `SourceError`."""
+    manifest, root, positions = load_manifest(path)
+    root = options.root or root
+    if not root.is_dir():
+        raise ManifestError([f"{place_of(positions, path, 'root')}: root: no folder {root}"])
+    fingerprints = Fingerprints(options.work)
+
+    def where(*loc: str) -> str:
+        return place_of(positions, path, *loc)
+
+    readings: list[Reading] = []
+    problems: list[str] = []
+    faults: list[SourceError] = []
+    for name, spec in manifest.sources.items():
+        try:
+            readings += open_source(name, spec, root, options.work, fingerprints, manifest.limits, where)
+        except ManifestError as error:
+            problems += error.problems
+        except SourceError as error:
+            faults.append(error)
+    if problems:
+        raise ManifestError([*problems, *map(str, faults)])
+    if faults:
+        raise SourceError("\n".join(map(str, faults)))
+    expected = orjson.loads(path.read_bytes()).get("inputs") if path.suffix == ".json" else None
+    return Plan(manifest, path, positions, readings, fingerprints, expected)
+
+
+def semantic_warnings(plan: Plan) -> list[str]:
+    """What is allowed but probably not meant: an eval split trained on, `1` for `1.0`, no license."""
+    found = []
+    manifest = plan.manifest
+
+    def at(*loc: str) -> str:
+        return place_of(plan.positions, plan.path, *loc)
+
+    for reading in plan.readings:
+        if reading.split in reading.adapter.eval_splits:
+            found.append(
+                f"{at('sources', reading.source, 'split')}: source '{reading.source}' trains on '{reading.split}', a split "
+                f"that {reading.spec.adapter} results are published on"
+            )
+    for name, spec in manifest.sources.items():
+        if spec.license is None:
+            found.append(f"{at('sources', name)}: source '{name}' has no license; the card will say 'unknown'")
+    for name, output in manifest.outputs.items():
+        for stratum, budget in output.mixture.budgets.items():
+            if budget == 1 and isinstance(budget, int):
+                found.append(
+                    f"{at('outputs', name, 'mixture', 'budgets', stratum)}: outputs.{name}.mixture.budgets.{stratum}: 1 means "
+                    "one row; write 1.0 for all of it"
+                )
+    return found
+
+
+def _budget_warnings(plan: Plan, decided: Decided) -> list[str]:
+    """Budgets larger than what their stratum has."""
+    found = []
+    for name, drawn in decided.draws.items():
+        budgets = next(spec for n, spec in plan.manifest.outputs.items() if n == name).mixture.budgets
+        for report in drawn.strata:
+            budget = budgets.get(report.stratum)
+            if isinstance(budget, int) and budget > report.available:
+                at = place_of(plan.positions, plan.path, "outputs", name, "mixture", "budgets", report.stratum)
+                found.append(
+                    f"{at}: outputs.{name}.mixture.budgets.{report.stratum}: asked {budget:,} rows, "
+                    f"{report.available:,} are eligible"
+                )
+    return found
+
+
+def build(path: Path, options: BuildOptions, say: Say) -> Path:
+    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each."""
+    plan = load_plan(path, options)
+    warnings = semantic_warnings(plan)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    _check_writable(options)
+    engine = LocalEngine(options.processes)
+    try:
+        reads = [read_source(reading, engine, say, quiet=options.quiet) for reading in plan.readings]
+        plan.fingerprints.save()
+        _check_counts_of_sources(plan, reads, say)
+        _check_lock(plan, reads)
+        digest = _build_digest(plan, reads)
+        final = options.out / plan.manifest.name / digest
+        if (final / "lock.json").exists():
+            say(f"build   {plan.manifest.name}: nothing changed")
+            return final
+        with locked(options.out / plan.manifest.name / f".{digest}.lock"):
+            if not (final / "lock.json").exists():
+                _finish(plan, reads, warnings, final, digest, options, engine, say)
+        (options.out / plan.manifest.name / f".{digest}.lock").unlink(missing_ok=True)
+        return final
+    except OSError as error:
+        raise disk_error(error, "building") from error
+    finally:
+        engine.close()
+
+
+def _check_writable(options: BuildOptions) -> None:
+    for name, folder in (("--out", options.out), ("--work", options.work)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder / f".writable-{name.strip('-')}") as probe:
+                probe.write_bytes(b"")
+            (folder / f".writable-{name.strip('-')}").unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, f"preparing {name} {folder}:") from error
+
+
+def _check_counts_of_sources(plan: Plan, reads: list[Read], say: Say) -> None:
+    """Sources all of whose rows were rejected stop the build, unless they may; far-off row counts warn."""
+    for name, spec in plan.manifest.sources.items():
+        own = [read for read in reads if read.reading.source == name]
+        rows, rejected = sum(r.rows for r in own), sum(r.rejected for r in own)
+        at = place_of(plan.positions, plan.path, "sources", name)
+        if rows == rejected and not spec.allow_empty:
+            rules: dict[str, int] = {}
+            for read in own:
+                for part in range(read.parts):
+                    column = read_table(read.reading.ingest.part(part), ["reject_rule"]).column("reject_rule")
+                    for pair in column.value_counts().to_pylist():
+                        rules[pair["values"]] = rules.get(pair["values"], 0) + pair["counts"]
+            counted = ", ".join(f"{rule} {count:,}" for rule, count in sorted(rules.items()))
+            raise SourceError(
+                f"{at}: source '{name}': all {rows:,} rows were rejected ({counted}); mend the source, or set allow_empty: true"
+            )
+        if spec.expect_rows and abs(rows - spec.expect_rows) > 0.01 * spec.expect_rows:
+            say(f"warning: {at}: source '{name}' has {rows:,} rows; {spec.expect_rows:,} were expected")
+
+
+def _inputs(reads: list[Read]) -> dict[str, Any]:
+    """Content of every source: digests of its files and of its images' bytes."""
+    return {
+        read.reading.name: {"files": read.reading.inputs, "images": read.image_content, "image_count": len(read.reading.refs)}
+        for read in reads
+    }
+
+
+def _check_lock(plan: Plan, reads: list[Read]) -> None:
+    if plan.expected_inputs is None:
+        return
+    found = _inputs(reads)
+    changed = sorted(n for n in {*found, *plan.expected_inputs} if found.get(n) != plan.expected_inputs.get(n))
+    if changed:
+        raise SourceError(f"{plan.path}: sources differ from the lock: {', '.join(changed)}; restore them, or build the manifest")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = infimed_data.__version__
+    return found
+
+
+def _build_digest(plan: Plan, reads: list[Read]) -> str:
+    """Digest of everything that determines the bytes of the build."""
+    stages = [(read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads]
+    code = code_digest(*_DECIDING, "filters.py", "index.py", "card.md.jinja")
+    return key_of("build", plan.manifest.resolved(), stages, code, _versions())[:12]
+
+
+def _index(read: Read, plan: Plan, say: Say) -> tuple[Stage, pl.DataFrame]:
+    """The index of one source and split, from its stage or made now."""
+    reading, manifest = read.reading, plan.manifest
+    meta = meta_fields([output for _, output in manifest.outputs.items()])
+    code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest.py")
+    key = key_of(
+        "index", code, reading.ingest.key, reading.texts.key, read.image_content, manifest.filters.model_dump(mode="json"), meta
+    )
+    stage = Stage(reading.work, "index", f"{reading.source}-{reading.split}", key)
+    path = stage.folder / "index.arrow"
+    if not stage.done():
+        with stage.running():
+            if not stage.done():
+                rows = [reading.ingest.part(i) for i in range(read.parts)]
+                texts = [reading.texts.part(i) for i in range(read.parts)]
+                frame = index_source(
+                    rows, texts, reading.images.folder / "images.arrow", name=reading.name, filters=manifest.filters, meta=meta
+                )
+                table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+                write_table(path, table, table.schema)
+                stage.finish({"rows": len(frame)})
+                dropped = frame.filter(pl.col("stage") == "filter").height
+                say(f"filter  {reading.name}: {len(frame):,} rows, {dropped:,} dropped")
+                return stage, frame
+    return stage, pl.DataFrame(read_table(path))
+
+
+def _finish(
+    plan: Plan, reads: list[Read], warnings: list[str], final: Path, digest: str, options: BuildOptions, engine: LocalEngine, say: Say
+) -> None:
+    manifest = plan.manifest
+    indexes = [(read.reading.source, read.reading.split, _index(read, plan, say)[1]) for read in reads]
+    decided = decide(indexes, manifest)
+    notes = [*decided.warnings, *_budget_warnings(plan, decided)]
+    for warning in notes:
+        say(f"warning: {warning}")
+    sources = _sources(decided, reads)
+    say(f"decide  {manifest.name}: {len(decided.rows):,} rows, " + _by_stage(decided))
+    partial = final.with_name(f".{digest}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    for leftover in partial.rglob(".tmp-*"):
+        leftover.unlink(missing_ok=True)
+    units = [
+        Unit(
+            read.reading.source,
+            read.reading.split,
+            read.reading.place,
+            tuple(read.reading.ingest.part(i) for i in range(read.parts)),
+            read.part_rows,
+            read.reading.images.folder / "images.arrow",
+            read.reading.spec.category,
+            read.reading.spec.license,
+        )
+        for read in reads
+    ]
+    try:
+        files = write_build(
+            partial, options.work / "spill" / digest, units, decided, manifest, engine, quiet=options.quiet
+        )
+        lock = _lock(plan, reads, decided, sources, files, [*warnings, *notes], digest)
+        (partial / "README.md").write_text(card_text(lock), "utf-8")
+        (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build
+            raise BuildError(f"{final}: exists and is not a finished build; remove it and run again")
+        partial.rename(final)
+    except KeyboardInterrupt:
+        clear_folder(partial)
+        raise
+    say(f"write   {manifest.name}: " + ", ".join(f"{name} {output['rows']:,} rows" for name, output in lock["outputs"].items()))
+
+
+def _by_stage(decided: Decided) -> str:
+    counted = decided.rows.filter(pl.col("stage").is_not_null()).group_by("stage").len()
+    order = ("ingest", "filter", "dedup", "mix")
+    found = dict(counted.iter_rows())
+    kept = decided.rows.height - sum(found.values())
+    return ", ".join([f"{kept:,} kept", *(f"{found[s]:,} dropped by {s}" for s in order if s in found)])
+
+
+def _sources(decided: Decided, reads: list[Read]) -> list[dict[str, Any]]:
+    """The `sources` table. Raises `BuildError` where rows read are not rows kept and dropped."""
+    gone = pl.col("rule").is_not_null()
+    kept = pl.col("output").is_not_null()
+    counted = decided.rows.group_by("source", "split").agg(
+        seen=pl.len(),
+        rejected=(gone & (pl.col("stage") == "ingest")).sum(),
+        dropped=(gone & (pl.col("stage") != "ingest")).sum(),
+        kept=kept.sum(),
+        both=(gone & kept).sum(),
+    )
+    found = {(row["source"], row["split"]): row for row in counted.iter_rows(named=True)}
+    table = []
+    for read in reads:
+        reading = read.reading
+        row = found.get((reading.source, reading.split)) or dict.fromkeys(("seen", "rejected", "dropped", "kept", "both"), 0)
+        if row["both"] or read.rows != row["rejected"] + row["dropped"] + row["kept"]:
+            raise BuildError(
+                f"{reading.name}: counts do not add up: {read.rows:,} read, {row['rejected']:,} rejected, {row['dropped']:,} dropped, "
+                f"{row['kept']:,} kept, {row['both']:,} both kept and dropped; this is a fault of infimed-data, please report it"
+            )
+        table.append(
+            {
+                "source": reading.source,
+                "split": reading.split,
+                "adapter": reading.spec.adapter,
+                "category": reading.spec.category,
+                "license": reading.spec.license,
+                "revision": reading.spec.revision,
+                "rows_read": read.rows,
+                "rejected": row["rejected"],
+                "dropped": row["dropped"],
+                "kept": row["kept"],
+            }
+        )
+    return table
+
+
+def _lock(
+    plan: Plan,
+    reads: list[Read],
+    decided: Decided,
+    sources: list[dict[str, Any]],
+    files: Mapping[str, int],
+    warnings: list[str],
+    digest: str,
+) -> dict[str, Any]:
+    drops: dict[str, dict[str, int]] = {}
+    counted = decided.rows.filter(pl.col("rule").is_not_null()).group_by("stage", "rule").len().sort("stage", "rule")
+    for stage, rule, count in counted.iter_rows():
+        drops.setdefault(stage, {})[rule] = count
+    return {
+        "format": 1,
+        "name": plan.manifest.name,
+        "build": digest,
+        "manifest": plan.manifest.resolved(),
+        "inputs": _inputs(reads),
+        "sources": sources,
+        "drops": drops,
+        "outputs": strata_table(decided),
+        "files": dict(files),
+        "stages": {
+            read.reading.name: {"ingest": read.reading.ingest.key, "texts": read.reading.texts.key, "images": read.image_content}
+            for read in reads
+        },
+        "versions": _versions(),
+        "warnings": warnings,
+    }
