@@ -16,7 +16,11 @@ _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 def card_text(lock: Mapping[str, Any]) -> str:
     """`README.md` of a build: the YAML that makes `datasets.load_dataset(folder, "sft")` work, then the facts."""
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
     )
     environment.filters["cell"] = _cell
     environment.filters["count"] = lambda n: "all" if n is None else f"{n:,}"

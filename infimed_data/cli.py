@@ -67,7 +67,9 @@ def build(
     work: Work = Path(".infimed"),
     processes: Processes = None,
     root: Root = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
@@ -151,7 +153,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 

@@ -156,7 +156,9 @@ def pack_images(task: PackTask) -> list[tuple[str, int, int]]:
     with atomic_write(task.out) as temporary, temporary.open("wb") as pack:
         for ref, data in read_image_bytes(task.place, task.refs, max_bytes=task.max_bytes):
             if isinstance(data, Reject):
-                raise SourceError(f"{task.place.root / ref}: {data.rule} while writing; it could be read before: try again")
+                raise SourceError(
+                    f"{task.place.root / ref}: {data.rule} while writing; it could be read before: try again"
+                )
             data = fit(data, max_pixels=task.max_pixels, window=task.window, limit_pixels=task.limit_pixels)
             entries.append((ref, pack.tell(), len(data)))
             pack.write(data)
@@ -200,7 +202,7 @@ def write_file(task: FileTask) -> int:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    columns = {leaf: "zstd" for leaf in _leaves(schema)}
+    columns = dict.fromkeys(_leaves(schema), "zstd")
     for leaf in columns:
         if leaf.endswith("element.bytes"):
             columns[leaf] = "none"  # encoded images do not get smaller
@@ -211,7 +213,9 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 def _reader_schema(schema: pa.Schema) -> dict[str, bytes]:
     """Metadata that makes readers see plain types where dictionary arrays were written, as the features demand."""
-    fields = [(f.name, pa.list_(_PLAIN_IMAGE) if f.name == "images" and _holds_bytes(f.type) else f.type) for f in schema]
+    fields = [
+        (f.name, pa.list_(_PLAIN_IMAGE) if f.name == "images" and _holds_bytes(f.type) else f.type) for f in schema
+    ]
     plain = pa.schema(fields, metadata=schema.metadata)
     return {"ARROW:schema": base64.b64encode(plain.serialize().to_pybytes()), **(schema.metadata or {})}
 
@@ -240,7 +244,8 @@ def _leaves(schema: pa.Schema) -> list[str]:
 def _output_schema(output: str) -> pa.Schema:
     image = pa.struct([("bytes", pa.dictionary(pa.int32(), pa.binary())), ("path", pa.string())])
     fields = [
-        (name, pa.list_(image) if name == "images" else _COLUMN_TYPES.get(name, pa.string())) for name in FEATURES[output]
+        (name, pa.list_(image) if name == "images" else _COLUMN_TYPES.get(name, pa.string()))
+        for name in FEATURES[output]
     ]
     return pa.schema(fields, metadata={"huggingface": orjson.dumps({"info": {"features": FEATURES[output]}})})
 
@@ -313,7 +318,9 @@ class _ImageColumn:
         try:
             return place.read(ref, max_bytes=self._task.max_bytes)
         except Reject as reject:
-            raise SourceError(f"{place.root / ref}: {reject.rule} while writing; it could be read before: try again") from None
+            raise SourceError(
+                f"{place.root / ref}: {reject.rule} while writing; it could be read before: try again"
+            ) from None
 
     def array(self) -> pa.ListArray:
         """The column: list<struct<bytes: dictionary<binary>, path>>."""

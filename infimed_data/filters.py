@@ -16,10 +16,16 @@ from infimed_data.manifest import Filters
 __all__ = ["LANGUAGE_SCRIPTS", "RULES", "Verdict", "apply_filters"]
 
 LANGUAGE_SCRIPTS = {
-    "en": "Latin", "fr": "Latin", "de": "Latin", "es": "Latin", "it": "Latin", "pt": "Latin", "vi": "Latin", "tr": "Latin",
-    "zh": "Han", "ko": "Hangul", "ru": "Cyrillic", "uk": "Cyrillic", "ar": "Arabic", "fa": "Arabic", "hi": "Devanagari",
-    "el": "Greek", "th": "Thai", "he": "Hebrew",
-}  # fmt: skip
+    **dict.fromkeys(("en", "fr", "de", "es", "it", "pt", "vi", "tr"), "Latin"),
+    **dict.fromkeys(("ru", "uk"), "Cyrillic"),
+    **dict.fromkeys(("ar", "fa"), "Arabic"),
+    "zh": "Han",
+    "ko": "Hangul",
+    "hi": "Devanagari",
+    "el": "Greek",
+    "th": "Thai",
+    "he": "Hebrew",
+}
 """Script that most letters of a language's text have. Japanese mixes scripts and is not judged."""
 
 
@@ -40,12 +46,16 @@ def _image_unreadable(filters: Filters) -> Verdict:
 
 def _image_tiny(filters: Filters) -> Verdict | None:
     limit = filters.min_image_side_px
-    return limit and Verdict(pl.col("min_side") < limit, pl.col("min_side").cast(pl.String) + " px", f"{limit} px")
+    if limit is None:
+        return None
+    return Verdict(pl.col("min_side") < limit, pl.col("min_side").cast(pl.String) + " px", f"{limit} px")
 
 
 def _image_aspect(filters: Filters) -> Verdict | None:
     limit = filters.max_image_aspect
-    return limit and Verdict(pl.col("max_aspect") > limit, pl.col("max_aspect").round(1).cast(pl.String), f"{limit:g}")
+    if limit is None:
+        return None
+    return Verdict(pl.col("max_aspect") > limit, pl.col("max_aspect").round(1).cast(pl.String), f"{limit:g}")
 
 
 def _image_blank(filters: Filters) -> Verdict | None:
@@ -54,18 +64,24 @@ def _image_blank(filters: Filters) -> Verdict | None:
     dull = pl.col("min_contrast") < contrast if contrast is not None else pl.lit(False)
     if share is None and contrast is None:
         return None
-    value = pl.format(
-        "flat share {}, contrast {}", pl.col("max_flat_share").round(4), pl.col("min_contrast").round(2)
-    )
+    value = pl.format("flat share {}, contrast {}", pl.col("max_flat_share").round(4), pl.col("min_contrast").round(2))
     return Verdict(flat | dull, value, f"flat share {share}, contrast {contrast}")
 
 
 def _at_least(column: str, limit: int | None) -> Verdict | None:
-    return None if limit is None else Verdict(pl.col(column) < limit, pl.col(column).cast(pl.String), f"{limit} characters")
+    return (
+        None
+        if limit is None
+        else Verdict(pl.col(column) < limit, pl.col(column).cast(pl.String), f"{limit} characters")
+    )
 
 
 def _at_most(column: str, limit: int | None) -> Verdict | None:
-    return None if limit is None else Verdict(pl.col(column) > limit, pl.col(column).cast(pl.String), f"{limit} characters")
+    return (
+        None
+        if limit is None
+        else Verdict(pl.col(column) > limit, pl.col(column).cast(pl.String), f"{limit} characters")
+    )
 
 
 def _duplicate_options(filters: Filters) -> Verdict | None:

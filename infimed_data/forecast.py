@@ -31,7 +31,9 @@ def forecast(path: Path, options: BuildOptions) -> str:
             lines.append(_line("images", reading, f"{len(reading.refs):,}", reading.images.done() is not None))
         known += done
     plan.fingerprints.save()
-    lines.append(f"{len(plan.readings)} source splits, {known} ingested before; {'' if exact else '~'}{total:,} rows in all")
+    lines.append(
+        f"{len(plan.readings)} source splits, {known} ingested before; {'' if exact else '~'}{total:,} rows in all"
+    )
     for name, output in plan.manifest.outputs.items():
         asked = "every eligible row" if output.mixture.total is None else f"{output.mixture.total:,} rows"
         budgets = ", ".join(f"{s}: {_budget(b)}" for s, b in output.mixture.budgets.items())

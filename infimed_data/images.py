@@ -111,7 +111,7 @@ def _canonical(image: Image.Image) -> Image.Image:
     if image.mode in ("P", "PA", "LA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode == "RGBA":
-        if image.getextrema()[3] != (255, 255):
+        if image.getchannel("A").getextrema() != (255, 255):
             return image
         image = image.convert("RGB")
     elif image.mode != "RGB":
@@ -173,7 +173,9 @@ def _sharpness(luminance: Image.Image) -> float:
     return float(laplacian.astype(np.float64).var())
 
 
-def image_tokens(width: int, height: int, *, patch: int = 28, min_pixels: int = 3136, max_pixels: int = 12845056) -> int:
+def image_tokens(
+    width: int, height: int, *, patch: int = 28, min_pixels: int = 3136, max_pixels: int = 12845056
+) -> int:
     """Tokens that Qwen2.5-VL spends on an image: its `smart_resize` to multiples of 28, one token a 28 x 28 patch.
 
     Source: `transformers` `image_processing_qwen2_vl.smart_resize`, with the processor's default limits.

@@ -140,7 +140,9 @@ def _repeated_keys(frame: pl.DataFrame) -> pl.DataFrame:
     repeated = frame.filter(pl.len().over("uid") > 1).sort(
         "uid", pl.col("rule").is_not_null(), "digest", "file", "row_number"
     )
-    numbered = repeated.select("at", "own_key", first="uid", copy=pl.int_range(1, pl.len() + 1).over("uid")).filter(pl.col("copy") > 1)
+    numbered = repeated.select("at", "own_key", first="uid", copy=pl.int_range(1, pl.len() + 1).over("uid")).filter(
+        pl.col("copy") > 1
+    )
     frame = frame.join(numbered.drop("own_key"), on="at", how="left", maintain_order="left")
     later = pl.col("copy").is_not_null()
     rejected = later & pl.col("own_key") & (pl.col("stage").is_null() | (pl.col("stage") != "ingest"))

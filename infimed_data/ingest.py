@@ -1,4 +1,4 @@
-"""Ingest: a shard of a source's rows becomes canonical rows; what cannot be read honestly becomes a counted rejection."""
+"""Ingest: a shard of a source's rows becomes canonical rows; what cannot be read honestly is rejected and counted."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _batches(task: IngestTask, counts: dict[str, int]) -> Iterator[pa.RecordBatc
                 counts["rejected"] += 1
                 record = _rejected(reject, row.file, row.number, row.data, row.key or _own_id(row.data))
         else:
-            number, reject = row
+            number, fault = row
             counts["rejected"] += 1
-            record = _rejected(reject, task.shard.file.name, number, {"row": number})
+            record = _rejected(fault, task.shard.file.name, number, {"row": number})
         counts["read"] += 1
         for name, values in columns.items():
             values.append(record.get(name))
@@ -69,9 +69,7 @@ def _batches(task: IngestTask, counts: dict[str, int]) -> Iterator[pa.RecordBatc
 
 
 def _batch(columns: dict[str, list[Any]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [pa.array(columns[field.name], field.type) for field in ROWS], schema=ROWS
-    )
+    return pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in ROWS], schema=ROWS)
 
 
 def _record(sample: Sample, row: TableRow, group_key: str | None) -> dict[str, Any]:

@@ -31,7 +31,18 @@ __all__ = [
     "load_manifest",
 ]
 
-BUDGET_FIELDS = ("source", "category", "split", "lang", "license", "answer_kind", "modality", "organ", "question_type", "task")
+BUDGET_FIELDS = (
+    "source",
+    "category",
+    "split",
+    "lang",
+    "license",
+    "answer_kind",
+    "modality",
+    "organ",
+    "question_type",
+    "task",
+)
 """Fields that a stratum can be made of, besides `meta.NAME`."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
@@ -57,7 +68,7 @@ class Source(_Record):
     """SPDX identifier or the license's name."""
     group_key: str | None = None
     """Field of the source's own rows whose value becomes `group`, in place of the adapter's choice."""
-    expect_rows: int | None = Field(None, gt=0)
+    expect_rows: int | None = Field(default=None, gt=0)
     """Published number of rows over all splits; a difference of more than 1% warns."""
     allow_empty: bool = False
     """Go on when every row of this source is rejected."""
@@ -73,20 +84,20 @@ class Source(_Record):
 class Filters(_Record):
     """Limits of the filters; null turns one off."""
 
-    min_image_side_px: int | None = Field(28, ge=1)
+    min_image_side_px: int | None = Field(default=28, ge=1)
     """Shortest side; Qwen2.5-VL's patch is 28 pixels."""
-    max_image_aspect: float | None = Field(200.0, gt=1)
+    max_image_aspect: float | None = Field(default=200.0, gt=1)
     """Longer side over shorter side; over 200 the model's processor raises."""
-    max_flat_share: float | None = Field(0.995, gt=0, le=1)
+    max_flat_share: float | None = Field(default=0.995, gt=0, le=1)
     """Share of the pixels with one luminance, from which on an image counts as blank."""
-    min_contrast: float | None = Field(1.0, ge=0)
+    min_contrast: float | None = Field(default=1.0, ge=0)
     """Standard deviation of the luminance (0 to 255), below which an image counts as blank."""
-    min_question_chars: int | None = Field(1, ge=1)
-    max_question_chars: int | None = Field(20_000, ge=1)
+    min_question_chars: int | None = Field(default=1, ge=1)
+    max_question_chars: int | None = Field(default=20_000, ge=1)
     """For a conversation: its user and system text together."""
-    min_answer_chars: int | None = Field(1, ge=1)
-    max_answer_chars: int | None = Field(20_000, ge=1)
-    max_rationale_chars: int | None = Field(60_000, ge=1)
+    min_answer_chars: int | None = Field(default=1, ge=1)
+    max_answer_chars: int | None = Field(default=20_000, ge=1)
+    max_rationale_chars: int | None = Field(default=60_000, ge=1)
     duplicate_options: bool = True
     """Drop rows two of whose options are the same text."""
     special_tokens: bool = True
@@ -119,7 +130,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Order(_Record):
-    """Curriculum: rows in the order of a field instead of shuffled; ties are shuffled, rows without a value come last."""
+    """Curriculum: rows in the order of a field; ties are shuffled, rows without a value come last."""
 
     by: str
     """`words`, `text_tokens`, `question_chars`, `answer_chars`, `rationale_chars`, `pass_rate`, or `meta.NAME`."""
@@ -129,7 +140,7 @@ class Order(_Record):
 class Mixture(_Record):
     """Which rows an output draws. Without `total` and `budgets` it takes every eligible row."""
 
-    total: int | None = Field(None, gt=0)
+    total: int | None = Field(default=None, gt=0)
     """Rows of the output, over all strata."""
     strata: tuple[str, ...] = ("source",)
     """Fields whose values, joined by `/`, name a stratum."""
@@ -137,10 +148,10 @@ class Mixture(_Record):
     """By stratum: a whole number is a count; a number with a point is a share of `total` (without a total, of the
     stratum's own rows); `{weight: w}` shares what is left of `total`. Strata that are not named share the rest of
     `total` by their sizes, or give all they have where there is no total."""
-    temperature: float = Field(1.0, ge=1)
+    temperature: float = Field(default=1.0, ge=1)
     """Strata without a budget draw in proportion to size ** (1 / temperature): 1 keeps proportions, large evens out."""
-    max_per_image: int | None = Field(None, ge=1)
-    max_per_group: int | None = Field(None, ge=1)
+    max_per_image: int | None = Field(default=None, ge=1)
+    max_per_group: int | None = Field(default=None, ge=1)
     order: Order | None = None
     """None: shuffled by the seed."""
 
@@ -149,7 +160,9 @@ class Mixture(_Record):
     def _known_strata(cls, strata: tuple[str, ...]) -> tuple[str, ...]:
         for name in strata:
             if name not in BUDGET_FIELDS and not name.startswith("meta."):
-                raise ValueError(f"{name!r}; allowed: {', '.join(BUDGET_FIELDS)}, meta.NAME{did_you_mean(name, BUDGET_FIELDS)}")
+                raise ValueError(
+                    f"{name!r}; allowed: {', '.join(BUDGET_FIELDS)}, meta.NAME{did_you_mean(name, BUDGET_FIELDS)}"
+                )
         if not strata:
             raise ValueError("empty; name at least one field")
         return strata
@@ -163,8 +176,8 @@ class Output(_Record):
     categories: tuple[Category, ...] | None = None
     answer_kinds: tuple[AnswerKind, ...] | None = None
     """Kinds to draw from; null: all (`sft`) or all that a rule can verify (`rl`)."""
-    mixture: Mixture = Field(default_factory=Mixture)
-    validation: float = Field(0.0, ge=0, lt=1)
+    mixture: Mixture = Field(default_factory=lambda: Mixture())
+    validation: float = Field(default=0.0, ge=0, lt=1)
     """Share of the rows that go to the validation split, whole groups (image, patient, figure) at a time."""
     system: str | None = None
     """System message of every prompt."""
@@ -174,7 +187,7 @@ class Output(_Record):
     """Whether a completion shows the source's rationale in `<think>` before its `<answer>`; only for `sft`."""
     answer_tags: bool = True
     """Whether the answer of a verifiable row stands in `<answer>` tags in a completion; only for `sft`."""
-    max_pixels: int | None = Field(None, ge=28 * 28)
+    max_pixels: int | None = Field(default=None, ge=28 * 28)
     """Images with more pixels are scaled down; null passes every image through unchanged."""
     window_deep_images: bool = True
     """Scale 16-bit and float images to 8 bits by their own range; passed through, trainers would clip them to white."""
@@ -199,9 +212,9 @@ class Outputs(_Record):
 class Limits(_Record):
     """What a hostile or damaged file may cost at most."""
 
-    max_image_bytes: int = Field(256 << 20, ge=1)
+    max_image_bytes: int = Field(default=256 << 20, ge=1)
     """Encoded size."""
-    max_image_pixels: int = Field(100_000_000, ge=1)
+    max_image_pixels: int = Field(default=100_000_000, ge=1)
     """Width times height, read from the header before anything is decoded."""
 
 
@@ -215,10 +228,10 @@ class Manifest(_Record):
     root: str = "."
     """Folder that locations are relative to, itself relative to the manifest's folder."""
     sources: Mapping[str, Source] = Field(min_length=1)
-    filters: Filters = Field(default_factory=Filters)
-    dedup: Dedup = Field(default_factory=Dedup)
+    filters: Filters = Field(default_factory=lambda: Filters())
+    dedup: Dedup = Field(default_factory=lambda: Dedup())
     outputs: Outputs
-    limits: Limits = Field(default_factory=Limits)
+    limits: Limits = Field(default_factory=lambda: Limits())
 
     @field_validator("sources")
     @classmethod
@@ -389,9 +402,7 @@ def _problem(fault: dict[str, Any], positions: Positions, path: Path) -> str:
     kind, given = fault["type"], fault.get("input")
     if kind == "extra_forbidden":
         allowed = _fields_at(loc[:-1])
-        return (
-            f"{where}: {dotted}: unknown key; allowed: {', '.join(allowed)}{did_you_mean(str(loc[-1]), allowed)}"
-        )
+        return f"{where}: {dotted}: unknown key; allowed: {', '.join(allowed)}{did_you_mean(str(loc[-1]), allowed)}"
     if kind == "missing":
         return f"{where}: {dotted}: missing; it has no default"
     shown = _shown(given)
@@ -477,9 +488,13 @@ def _cross_checks(manifest: Manifest, positions: Positions, path: Path) -> list[
                     f"{did_you_mean(stratum, allowed)}"
                 )
             if isinstance(budget, Weight) and mixture.total is None:
-                problems.append(f"{where}: {'.'.join(loc)}: a weight shares `total`, which is not set; set mixture.total")
+                problems.append(
+                    f"{where}: {'.'.join(loc)}: a weight shares `total`, which is not set; set mixture.total"
+                )
         shares = sum(b for b in mixture.budgets.values() if isinstance(b, float))
         if mixture.total is not None and shares > 1 + 1e-9:
             where = place_of(positions, path, "outputs", name, "mixture", "budgets")
-            problems.append(f"{where}: outputs.{name}.mixture.budgets: shares add up to {shares:g}; allowed: at most 1.0")
+            problems.append(
+                f"{where}: outputs.{name}.mixture.budgets: shares add up to {shares:g}; allowed: at most 1.0"
+            )
     return problems

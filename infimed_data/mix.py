@@ -86,7 +86,7 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
         realised: dict[str, int] = dict.fromkeys(available, 0)
         for index in taken:
             realised[strata[index]] += 1
-        # A stratum that caps keep from filling its budget leaves its part to the others: allot again with what it can give.
+        # A stratum that caps keep from filling its budget leaves its part to the others: allot again.
         short = {s: n for s, n in realised.items() if n < budgets.get(s, 0) and limits[s] > n}
         if not short or mixture.total is None or not _shares_rest(mixture, available):
             break
@@ -253,7 +253,9 @@ def split_by_group(rows: pl.DataFrame, shares: Mapping[str, float], *, seed: int
     for index, root in enumerate(component):
         if root not in smallest or uids[index] < smallest[root]:
             smallest[root] = uids[index]
-    order = {root: (xxhash.xxh3_64_intdigest(f"{seed}/validation/{uid}".encode()), uid) for root, uid in smallest.items()}
+    order = {
+        root: (xxhash.xxh3_64_intdigest(f"{seed}/validation/{uid}".encode()), uid) for root, uid in smallest.items()
+    }
     numbers = rows["row"].to_list()
     aside: set[int] = set()
     settled: set[int] = set()

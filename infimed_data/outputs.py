@@ -89,7 +89,9 @@ def decide(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest)
         wanted = {"number", "uid", "images", "group", *spec.mixture.strata, *order}
         missing = sorted(wanted - set(fits.columns))
         if missing:
-            raise BuildError(f"outputs.{name}.mixture: no field {missing[0]!r} to order by; allowed: {', '.join(fits.columns)}")
+            raise BuildError(
+                f"outputs.{name}.mixture: no field {missing[0]!r} to order by; allowed: {', '.join(fits.columns)}"
+            )
         draws[name] = draw(fits.select(*wanted).rename({"number": "row"}), name, spec.mixture, seed=manifest.seed)
         for number, reason in draws[name].refused.items():
             refused.setdefault(number, (reason[0], f"{name}: {reason[1]}", reason[2]))
@@ -126,7 +128,9 @@ def _with_positions(
                 side[members] = code
                 position[members] = np.arange(len(members))
         columns += [
-            pl.Series(f"{name}_split", side).replace_strict({1: "train", 2: "validation"}, default=None, return_dtype=pl.String),
+            pl.Series(f"{name}_split", side).replace_strict(
+                {1: "train", 2: "validation"}, default=None, return_dtype=pl.String
+            ),
             pl.Series(f"{name}_position", position).replace(-1, None),
         ]
     rows = rows.with_columns(columns)
@@ -188,13 +192,26 @@ def _check_outputs(decided: Decided, manifest: Manifest) -> None:
 
 
 def _why_empty(rows: pl.DataFrame) -> str:
-    rules = rows.filter(pl.col("rule").is_not_null()).group_by("rule").len().sort("len", "rule", descending=[True, False]).head(4)
+    rules = (
+        rows.filter(pl.col("rule").is_not_null())
+        .group_by("rule")
+        .len()
+        .sort("len", "rule", descending=[True, False])
+        .head(4)
+    )
     counted = ", ".join(f"{rule} {count:,}" for rule, count in rules.iter_rows())
     return f" ({counted})" if counted else ""
 
 
 def write_build(
-    folder: Path, spill: Path, units: Sequence[Unit], decided: Decided, manifest: Manifest, engine: Engine, *, quiet: bool
+    folder: Path,
+    spill: Path,
+    units: Sequence[Unit],
+    decided: Decided,
+    manifest: Manifest,
+    engine: Engine,
+    *,
+    quiet: bool,
 ) -> dict[str, int]:
     """Writes every table of the build into `folder`; returns rows by file. Files that stand are left alone."""
     rows = _with_targets(decided.rows, manifest)
@@ -207,7 +224,7 @@ def write_build(
         scattered = _scatter(rows, units, bounds, engine, spill, quiet=quiet)
         tasks = _file_tasks(rows, units, bounds, scattered, packed, manifest, folder)
         written: dict[str, int] = {}
-        total = sum(rows[target].ge(0).sum() for target in targets)
+        total = sum(int(rows[target].ge(0).sum()) for target in targets)
         with Progress("write", total, "rows", quiet=quiet) as progress:
             for index, count in engine.map(write_file, tasks, label="writing", heavy=total > 2000):
                 progress.add(count)
@@ -261,16 +278,23 @@ def _spec(manifest: Manifest, output: str) -> Output:
 
 _PLAN = [
     "uid", "row_key", "digest", "images", "image_keys", "image_tokens", "question_chars", "answer_chars",
-    "rationale_chars", "words", "text_tokens", "script", "output", "sft_split", "sft_position", "rl_split", "rl_position",
-    "stage", "rule", "value", "limit", "twin",
+    "rationale_chars", "words", "text_tokens", "script", "output", "sft_split", "sft_position", "rl_split",
+    "rl_position", "stage", "rule", "value", "limit", "twin",
 ]  # fmt: skip
 
 
 def _scatter(
-    rows: pl.DataFrame, units: Sequence[Unit], bounds: Mapping[str, tuple[int, ...]], engine: Engine, spill: Path, *, quiet: bool
+    rows: pl.DataFrame,
+    units: Sequence[Unit],
+    bounds: Mapping[str, tuple[int, ...]],
+    engine: Engine,
+    spill: Path,
+    *,
+    quiet: bool,
 ) -> dict[str, list[list[tuple[Path, int]]]]:
     """Scatters every part; returns, for each target and file, its batches."""
-    tasks = []
+    tasks: list[ScatterTask] = []
+    sizes: list[int] = []
     plan = rows.select(*_PLAN, *(f"to_{target}" for target in bounds))
     start = 0
     for unit_index, unit in enumerate(units):
@@ -282,13 +306,14 @@ def _scatter(
             write_table(path, table, table.schema)
             constants = {"source": unit.source, "split": unit.split, "category": unit.category, "license": unit.license}
             tasks.append(ScatterTask(unit.rows[part], path, constants, bounds, out))
+            sizes.append(count)
             start += count
     found: dict[str, list[list[tuple[Path, int]]]] = {t: [[] for _ in b] for t, b in bounds.items()}
     with Progress("scatter", len(rows), "rows", quiet=quiet) as progress:
         facts: dict[int, dict[str, list[int]]] = {}
         for index, fact in engine.map(scatter, tasks, label="scattering rows", heavy=len(rows) > 50_000):
             facts[index] = fact
-            progress.add(pa.ipc.open_file(pa.memory_map(str(tasks[index].plan))).read_all().num_rows if not quiet else 0)
+            progress.add(sizes[index])
     for index in sorted(facts):
         for target, files in facts[index].items():
             path = tasks[index].out.with_name(f"{tasks[index].out.name}-{target}.arrow")
@@ -319,19 +344,21 @@ def _pack(
         deep = pl.col("deep") if spec.window_deep_images else pl.lit(False)
         keys = (
             used.select(pl.col("image_keys").alias("key"), change=large | deep)
-            .explode("key", empty_as_null=False, keep_nulls=False).group_by("key").agg(pl.col("change").any()).sort("key")
+            .explode("key", empty_as_null=False, keep_nulls=False)
+            .group_by("key").agg(pl.col("change").any()).sort("key")
         )  # fmt: skip
         wanted = [key for key, change in keys.iter_rows() if change or is_cell(key)]
         by_source: dict[str, list[str]] = {}
         for key in wanted:
             source, _, ref = key.partition("|")
             by_source.setdefault(source, []).append(ref)
-        tasks = []
+        tasks: list[PackTask] = []
         for source, refs in sorted(by_source.items()):
             for start in range(0, len(refs), PACK_IMAGES):
                 tasks.append(
                     PackTask(
-                        places[source], tuple(refs[start : start + PACK_IMAGES]), spec.max_pixels, spec.window_deep_images,
+                        places[source], tuple(refs[start : start + PACK_IMAGES]), spec.max_pixels,
+                        spec.window_deep_images,
                         manifest.limits.max_image_bytes, manifest.limits.max_image_pixels,
                         spill / f"pack-{name}-{len(tasks):05d}",
                     )
@@ -356,7 +383,7 @@ def _file_tasks(
 ) -> list[FileTask]:
     places = {unit.source: unit.place for unit in units}
     limit = manifest.limits.max_image_bytes
-    tasks = []
+    tasks: list[FileTask] = []
     for target in bounds:
         runs = scattered[target]
         if target in ("samples", "drops"):
@@ -370,7 +397,11 @@ def _file_tasks(
         ordered = rows.filter(pl.col(f"to_{target}") >= 0).sort(f"to_{target}")["image_keys"]
         for file, run in enumerate(runs):
             stop = bounds[target][file + 1] if file + 1 < len(runs) else len(ordered)
-            keys = {key for row in ordered[bounds[target][file] : stop].to_list() for key in row} if packed[output] else set()
+            keys = (
+                {key for row in ordered[bounds[target][file] : stop].to_list() for key in row}
+                if packed[output]
+                else set()
+            )
             out = folder / output / f"{split}-{file:05d}-of-{len(runs):05d}.parquet"
             own = {key: packed[output][key] for key in keys if key in packed[output]}
             tasks.append(FileTask(target, (tuple(run),), out, places, own, prompting, limit))
@@ -426,5 +457,3 @@ def strata_table(decided: Decided) -> dict[str, Any]:
             "strata": [asdict(report) for report in drawn.strata],
         }
     return found
-
-

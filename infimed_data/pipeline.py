@@ -36,7 +36,17 @@ __all__ = ["BuildOptions", "Plan", "build", "load_plan", "semantic_warnings"]
 
 Say = Callable[[str], None]
 
-_DECIDING = ("schema.py", "mix.py", "dedup", "outputs.py", "dataset.py", "images.py", "card.py", "pipeline.py", "manifest.py")
+_DECIDING = (
+    "schema.py",
+    "mix.py",
+    "dedup",
+    "outputs.py",
+    "dataset.py",
+    "images.py",
+    "card.py",
+    "pipeline.py",
+    "manifest.py",
+)
 _VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
 """Packages whose version can change the bytes of a build."""
 
@@ -97,28 +107,26 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
 
 def semantic_warnings(plan: Plan) -> list[str]:
     """What is allowed but probably not meant: an eval split trained on, `1` for `1.0`, no license."""
-    found = []
+    found: list[str] = []
     manifest = plan.manifest
 
     def at(*loc: str) -> str:
         return place_of(plan.positions, plan.path, *loc)
 
-    for reading in plan.readings:
-        if reading.split in reading.adapter.eval_splits:
-            found.append(
-                f"{at('sources', reading.source, 'split')}: source '{reading.source}' trains on '{reading.split}', a split "
-                f"that {reading.spec.adapter} results are published on"
-            )
+    found += [
+        f"{at('sources', reading.source, 'split')}: source '{reading.source}' trains on '{reading.split}', a split "
+        f"that {reading.spec.adapter} results are published on"
+        for reading in plan.readings
+        if reading.split in reading.adapter.eval_splits
+    ]
     for name, spec in manifest.sources.items():
         if spec.license is None:
             found.append(f"{at('sources', name)}: source '{name}' has no license; the card will say 'unknown'")
     for name, output in manifest.outputs.items():
         for stratum, budget in output.mixture.budgets.items():
             if budget == 1 and isinstance(budget, int):
-                found.append(
-                    f"{at('outputs', name, 'mixture', 'budgets', stratum)}: outputs.{name}.mixture.budgets.{stratum}: 1 means "
-                    "one row; write 1.0 for all of it"
-                )
+                key = ("outputs", name, "mixture", "budgets", stratum)
+                found.append(f"{at(*key)}: {'.'.join(key)}: 1 means one row; write 1.0 for all of it")
     return found
 
 
@@ -193,7 +201,8 @@ def _check_counts_of_sources(plan: Plan, reads: list[Read], say: Say) -> None:
                         rules[pair["values"]] = rules.get(pair["values"], 0) + pair["counts"]
             counted = ", ".join(f"{rule} {count:,}" for rule, count in sorted(rules.items()))
             raise SourceError(
-                f"{at}: source '{name}': all {rows:,} rows were rejected ({counted}); mend the source, or set allow_empty: true"
+                f"{at}: source '{name}': all {rows:,} rows were rejected ({counted}); mend the source, or set "
+                "allow_empty: true"
             )
         if spec.expect_rows and abs(rows - spec.expect_rows) > 0.01 * spec.expect_rows:
             say(f"warning: {at}: source '{name}' has {rows:,} rows; {spec.expect_rows:,} were expected")
@@ -202,7 +211,11 @@ def _check_counts_of_sources(plan: Plan, reads: list[Read], say: Say) -> None:
 def _inputs(reads: list[Read]) -> dict[str, Any]:
     """Content of every source: digests of its files and of its images' bytes."""
     return {
-        read.reading.name: {"files": read.reading.inputs, "images": read.image_content, "image_count": len(read.reading.refs)}
+        read.reading.name: {
+            "files": read.reading.inputs,
+            "images": read.image_content,
+            "image_count": len(read.reading.refs),
+        }
         for read in reads
     }
 
@@ -213,7 +226,9 @@ def _check_lock(plan: Plan, reads: list[Read]) -> None:
     found = _inputs(reads)
     changed = sorted(n for n in {*found, *plan.expected_inputs} if found.get(n) != plan.expected_inputs.get(n))
     if changed:
-        raise SourceError(f"{plan.path}: sources differ from the lock: {', '.join(changed)}; restore them, or build the manifest")
+        raise SourceError(
+            f"{plan.path}: sources differ from the lock: {', '.join(changed)}; restore them, or build the manifest"
+        )
 
 
 def _versions() -> dict[str, str]:
@@ -228,7 +243,9 @@ def _versions() -> dict[str, str]:
 
 def _build_digest(plan: Plan, reads: list[Read]) -> str:
     """Digest of everything that determines the bytes of the build."""
-    stages = [(read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads]
+    stages = [
+        (read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads
+    ]
     code = code_digest(*_DECIDING, "filters.py", "index.py", "card.md.jinja")
     return key_of("build", plan.manifest.resolved(), stages, code, _versions())[:12]
 
@@ -239,7 +256,13 @@ def _index(read: Read, plan: Plan, say: Say) -> tuple[Stage, pl.DataFrame]:
     meta = meta_fields([output for _, output in manifest.outputs.items()])
     code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest.py")
     key = key_of(
-        "index", code, reading.ingest.key, reading.texts.key, read.image_content, manifest.filters.model_dump(mode="json"), meta
+        "index",
+        code,
+        reading.ingest.key,
+        reading.texts.key,
+        read.image_content,
+        manifest.filters.model_dump(mode="json"),
+        meta,
     )
     stage = Stage(reading.work, "index", f"{reading.source}-{reading.split}", key)
     path = stage.folder / "index.arrow"
@@ -249,7 +272,12 @@ def _index(read: Read, plan: Plan, say: Say) -> tuple[Stage, pl.DataFrame]:
                 rows = [reading.ingest.part(i) for i in range(read.parts)]
                 texts = [reading.texts.part(i) for i in range(read.parts)]
                 frame = index_source(
-                    rows, texts, reading.images.folder / "images.arrow", name=reading.name, filters=manifest.filters, meta=meta
+                    rows,
+                    texts,
+                    reading.images.folder / "images.arrow",
+                    name=reading.name,
+                    filters=manifest.filters,
+                    meta=meta,
                 )
                 table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
                 write_table(path, table, table.schema)
@@ -261,7 +289,14 @@ def _index(read: Read, plan: Plan, say: Say) -> tuple[Stage, pl.DataFrame]:
 
 
 def _finish(
-    plan: Plan, reads: list[Read], warnings: list[str], final: Path, digest: str, options: BuildOptions, engine: LocalEngine, say: Say
+    plan: Plan,
+    reads: list[Read],
+    warnings: list[str],
+    final: Path,
+    digest: str,
+    options: BuildOptions,
+    engine: LocalEngine,
+    say: Say,
 ) -> None:
     manifest = plan.manifest
     indexes = [(read.reading.source, read.reading.split, _index(read, plan, say)[1]) for read in reads]
@@ -301,7 +336,10 @@ def _finish(
     except KeyboardInterrupt:
         clear_folder(partial)
         raise
-    say(f"write   {manifest.name}: " + ", ".join(f"{name} {output['rows']:,} rows" for name, output in lock["outputs"].items()))
+    say(
+        f"write   {manifest.name}: "
+        + ", ".join(f"{name} {output['rows']:,} rows" for name, output in lock["outputs"].items())
+    )
 
 
 def _by_stage(decided: Decided) -> str:
@@ -327,11 +365,14 @@ def _sources(decided: Decided, reads: list[Read]) -> list[dict[str, Any]]:
     table = []
     for read in reads:
         reading = read.reading
-        row = found.get((reading.source, reading.split)) or dict.fromkeys(("seen", "rejected", "dropped", "kept", "both"), 0)
+        row = found.get((reading.source, reading.split)) or dict.fromkeys(
+            ("seen", "rejected", "dropped", "kept", "both"), 0
+        )
         if row["both"] or read.rows != row["rejected"] + row["dropped"] + row["kept"]:
             raise BuildError(
-                f"{reading.name}: counts do not add up: {read.rows:,} read, {row['rejected']:,} rejected, {row['dropped']:,} dropped, "
-                f"{row['kept']:,} kept, {row['both']:,} both kept and dropped; this is a fault of infimed-data, please report it"
+                f"{reading.name}: counts do not add up: {read.rows:,} read, {row['rejected']:,} rejected, "
+                f"{row['dropped']:,} dropped, {row['kept']:,} kept, {row['both']:,} both kept and dropped; "
+                "this is a fault of infimed-data, please report it"
             )
         table.append(
             {
@@ -374,7 +415,11 @@ def _lock(
         "outputs": strata_table(decided),
         "files": dict(files),
         "stages": {
-            read.reading.name: {"ingest": read.reading.ingest.key, "texts": read.reading.texts.key, "images": read.image_content}
+            read.reading.name: {
+                "ingest": read.reading.ingest.key,
+                "texts": read.reading.texts.key,
+                "images": read.image_content,
+            }
             for read in reads
         },
         "versions": _versions(),

@@ -12,7 +12,7 @@ SHOW_AFTER_S = 1.5
 
 
 class Progress:
-    """Counts steps of one stage. Silent while the stage is short; on a terminal one live line, else a line every 5 s."""
+    """Counts steps of one stage. Silent while it is short; on a terminal one live line, else a line every 5 s."""
 
     def __init__(self, label: str, total: int, unit: str, *, quiet: bool = False) -> None:
         self.label, self.total, self.unit, self.quiet = label, total, unit, quiet
@@ -44,7 +44,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._shown and not self.quiet:
             self._print("\r" if self._live else "", "\n")
 

@@ -17,6 +17,7 @@ __all__ = [
     "DROPS",
     "IMAGES",
     "LABELS",
+    "ORIGINS",
     "ROWS",
     "SAMPLES",
     "SIGNALS",
@@ -24,7 +25,6 @@ __all__ = [
     "VERIFIABLE_KINDS",
     "AnswerKind",
     "Category",
-    "ORIGINS",
     "ImageSlot",
     "Reject",
     "Sample",
@@ -140,8 +140,8 @@ ROWS = pa.schema(
         ("reject_limit", pa.string()),
     ]
 )
-"""What ingest writes: one row for every row read, rejected ones included. `row_digest` covers the row as the file has it
-(a key for rows without one), `text_digest` its normalised question, options and answer."""
+"""What ingest writes: one row for every row read, rejected ones included. `row_digest` covers the row as its file has
+it (a key for rows without one), `text_digest` its normalised question, options and answer."""
 
 SIGNALS = pa.schema(
     [

@@ -24,7 +24,16 @@ from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.text import SPECIAL_TOKENS, normalise
 
-__all__ = ["MEASURED", "NGRAM_WORDS", "ImageTask", "TextTask", "measure_images", "measure_texts", "ngram_digests", "read_image_bytes"]
+__all__ = [
+    "MEASURED",
+    "NGRAM_WORDS",
+    "ImageTask",
+    "TextTask",
+    "measure_images",
+    "measure_texts",
+    "ngram_digests",
+    "read_image_bytes",
+]
 
 NGRAM_WORDS = 5
 """Words of an n-gram; a text with fewer words is one n-gram of all of them."""
@@ -115,9 +124,7 @@ def text_signals(batch: pa.RecordBatch) -> pa.RecordBatch:
         "duplicate_option": _duplicate_options(options),
         "ngrams": ngram_digests(asked_text),
     }
-    return pa.RecordBatch.from_arrays(
-        [pc.cast(columns[field.name], field.type) for field in SIGNALS], schema=SIGNALS
-    )
+    return pa.RecordBatch.from_arrays([pc.cast(columns[field.name], field.type) for field in SIGNALS], schema=SIGNALS)
 
 
 def _spoken(turns: pa.Array, rows: int) -> tuple[pa.Array, pa.Array]:
@@ -210,7 +217,7 @@ def ngram_digests(texts: pa.Array, *, words: int = NGRAM_WORDS) -> pa.ListArray:
     """
     encoded = pc.dictionary_encode(pc.fill_null(texts, ""))
     distinct = pc.utf8_lower(encoded.dictionary)
-    starts, hashes, owners = _word_hashes(distinct)
+    hashes, owners = _word_hashes(distinct)
     count = len(distinct)
     bounds = np.searchsorted(owners, np.arange(count + 1))
     lengths = np.diff(bounds)
@@ -227,12 +234,12 @@ def ngram_digests(texts: pa.Array, *, words: int = NGRAM_WORDS) -> pa.ListArray:
     return per_text.take(encoded.indices)
 
 
-def _word_hashes(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
-    """(start byte, hash, index of the text) of every word."""
+def _word_hashes(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """(hash, index of the text) of every word."""
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\n")
     data = np.frombuffer(joined[0].as_buffer(), np.uint8) if len(texts) else np.zeros(0, np.uint8)
     if not len(data):
-        return np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     text_starts = np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]
     inside = _WORD_BYTE[data]
@@ -245,11 +252,13 @@ def _word_hashes(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64]
     next_inside = np.concatenate([inside[1:], [False]])
     next_begins = np.concatenate([begins[1:], [False]])
     ends = np.flatnonzero(inside & (~next_inside | next_begins)) + 1
-    powers, inverses = _powers(1 << max(16, int(len(data)).bit_length()))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)])])
+    powers, inverses = _powers(1 << max(16, len(data).bit_length()))
+    sums = np.concatenate(
+        [np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)])]
+    )
     hashes = _mix((sums[ends] - sums[starts]) * inverses[starts])
     owners = np.searchsorted(text_starts, starts, side="right") - 1
-    return starts, hashes, owners
+    return hashes, owners
 
 
 @dataclass(frozen=True)

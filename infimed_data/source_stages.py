@@ -1,4 +1,4 @@
-"""The stages of one source and split: ingest, text signals, image signals. Each is cached under a key of its content."""
+"""The stages of one source and split: ingest, text signals, image signals. Each is cached under its content."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ class Reading:
                 states.append((ref, status.st_size, status.st_mtime_ns))
             except OSError:
                 states.append((ref, 0, 0))
-        containers = sorted({ref.partition("!")[0].partition("#")[0] for ref in self.refs if is_cell(ref) or "!" in ref})
+        containers = sorted(
+            {ref.partition("!")[0].partition("#")[0] for ref in self.refs if is_cell(ref) or "!" in ref}
+        )
         code = code_digest("images.py", "signals.py", "storage/places.py")
         limits = (self.limits.max_image_bytes, self.limits.max_image_pixels)
         key = key_of("images", code, limits, states, {c: self._digest(c) for c in containers}, self._refs_digest)
@@ -159,7 +161,13 @@ class Read:
 
 
 def open_source(
-    name: str, spec: Source, root: Path, work: Path, fingerprints: Fingerprints, limits: Limits, where: Callable[..., str]
+    name: str,
+    spec: Source,
+    root: Path,
+    work: Path,
+    fingerprints: Fingerprints,
+    limits: Limits,
+    where: Callable[..., str],
 ) -> list[Reading]:
     """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`."""
     try:
@@ -172,7 +180,11 @@ def open_source(
         fault = error.errors()[0]
         allowed = list(adapter.options.model_fields)
         wrong = str(fault["loc"][0]) if fault["loc"] else ""
-        hint = f"; allowed: {', '.join(allowed) or 'no options'}{did_you_mean(wrong, allowed)}" if wrong not in allowed else ""
+        hint = (
+            f"; allowed: {', '.join(allowed) or 'no options'}{did_you_mean(wrong, allowed)}"
+            if wrong not in allowed
+            else ""
+        )
         raise ManifestError(
             [f"{where('sources', name, 'options', wrong)}: sources.{name}.options.{wrong}: {fault['msg']}{hint}"]
         ) from None
@@ -204,9 +216,15 @@ def read_source(reading: Reading, engine: Engine, report: Report, *, quiet: bool
     if not reading.texts.done():
         _texts(reading, engine, facts, ran, quiet)
     pictures = reading.images.done() or _images(reading, engine, ran, quiet)
-    for stage, unit, total in (("ingest", "rows", facts["read"]), ("texts", "rows", facts["read"]), ("images", "images", len(reading.refs))):
+    for stage, unit, total in (
+        ("ingest", "rows", facts["read"]),
+        ("texts", "rows", facts["read"]),
+        ("images", "images", len(reading.refs)),
+    ):
         if stage in ran:
-            report(f"{stage:<7} {reading.name}: {ran[stage]:,} {unit}" + (f" of {total:,}" if ran[stage] != total else ""))
+            report(
+                f"{stage:<7} {reading.name}: {ran[stage]:,} {unit}" + (f" of {total:,}" if ran[stage] != total else "")
+            )
         elif total:
             report(f"{stage:<7} {reading.name}: {total:,} {unit}, cached")
     return Read(
@@ -246,7 +264,9 @@ def _ingest(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
                 f"in {', '.join(file.name for file in reading.files)}"
             )
         write_table(
-            stage.folder / "refs.arrow", pa.table({"ref": pa.array(sorted(refs), pa.string())}), pa.schema([("ref", pa.string())])
+            stage.folder / "refs.arrow",
+            pa.table({"ref": pa.array(sorted(refs), pa.string())}),
+            pa.schema([("ref", pa.string())]),
         )
         ran["ingest"] = sum(rows)
         return stage.finish({"read": sum(rows), "rejected": rejected, "parts": len(tasks), "part_rows": rows})
@@ -260,7 +280,17 @@ def _texts(reading: Reading, engine: Engine, facts: Mapping[str, Any], ran: dict
         tasks = [TextTask(reading.ingest.part(i), stage.part(i)) for i in range(facts["parts"])]
         todo = [task for task in tasks if not task.out.exists()]
         heavy = sum(task.rows.stat().st_size for task in todo) > HEAVY_BYTES // 2
-        _run(engine, measure_texts, todo, f"texts {reading.name}", "rows", facts["read"], heavy, quiet, count=lambda rows: rows)
+        _run(
+            engine,
+            measure_texts,
+            todo,
+            f"texts {reading.name}",
+            "rows",
+            facts["read"],
+            heavy,
+            quiet,
+            count=lambda rows: rows,
+        )
         ran["texts"] = facts["read"]
         stage.finish({"rows": facts["read"]})
 
@@ -270,7 +300,9 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
     with stage.running():
         if facts := stage.done():
             return facts
-        known = tuple(sorted(p for p in stage.folder.parents[1].glob("*/*/images.arrow") if (p.parent / "done.json").exists()))
+        known = tuple(
+            sorted(p for p in stage.folder.parents[1].glob("*/*/images.arrow") if (p.parent / "done.json").exists())
+        )
         groups = [tuple(reading.refs[i : i + IMAGES_A_TASK]) for i in range(0, len(reading.refs), IMAGES_A_TASK)]
         limits = reading.limits
         tasks = [
@@ -281,8 +313,8 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
         decoded = sum(
             fact["decoded"]
             for fact in _run(
-                engine, measure_images, todo, f"images {reading.name}", "images", len(reading.refs), len(todo) > 1, quiet,
-                count=lambda fact: fact["read"],
+                engine, measure_images, todo, f"images {reading.name}", "images", len(reading.refs), len(todo) > 1,
+                quiet, count=lambda fact: fact["read"],
             )
         )  # fmt: skip
         tables = [read_table(task.out) for task in tasks]

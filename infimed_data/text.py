@@ -12,7 +12,8 @@ _EDGE = " \t\r\n\v\f\"'\u00a0\u200a\u200b\ufeff"
 _PREFIX = re.compile(r"^([A-Ja-j])\s*[:.)]\s*")
 
 SPECIAL_TOKENS = (
-    r"<\|[^|<>\s]{1,40}\|>|<image(?:\s?\d+)?>|</?s>|<video>|<pad>|<unk>|\[INST\]|\[/INST\]|<<SYS>>|<start_of_turn>|<end_of_turn>"
+    r"<\|[^|<>\s]{1,40}\|>|<image(?:\s?\d+)?>|</?s>|<video>|<pad>|<unk>|\[INST\]|\[/INST\]|<<SYS>>"
+    r"|<start_of_turn>|<end_of_turn>"
 )
 """Pattern (RE2 and Python) of marks that a chat template or a processor would read as its own."""
 

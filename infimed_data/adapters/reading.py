@@ -43,11 +43,15 @@ _THOUGHTS = (("<|begin_of_thought|>", "<|end_of_thought|>"), ("<think>", "</thin
 _SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
 _CONCLUSION = ("<CONCLUSION>", "</CONCLUSION>")
 
+_PART_NUMBER = re.compile(r"[-_.]?\d+(?:-of-\d+)?(?=\.\w+$)")
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 def find_tables(context: Context, *patterns: str, expected: str) -> list[TableFile]:
-    """The one file whose name matches a pattern, or the Parquet files of one folder; the shallowest folder wins.
+    """The one file whose name matches a pattern, or the numbered parts of one table; the shallowest folder wins.
+
+    Parts are the Parquet files of one folder, or files alike but for a number at the end (`part-0.jsonl`,
+    `train-00001-of-00004.jsonl`).
 
     Raises `SourceError` where there is none (naming `expected`) or where several could be meant.
     """
@@ -58,7 +62,8 @@ def find_tables(context: Context, *patterns: str, expected: str) -> list[TableFi
         raise SourceError(f"{where}: no file for split '{context.split}'; expected {expected}")
     found = [name for name in found if name.count("/") == found[0].count("/")]
     folders = {name.rpartition("/")[0] for name in found}
-    if len(found) > 1 and (len(folders) > 1 or not all(name.endswith(".parquet") for name in found)):
+    parts = {_PART_NUMBER.sub("", name) for name in found}
+    if len(found) > 1 and (len(folders) > 1 or (len(parts) > 1 and not all(n.endswith(".parquet") for n in found))):
         listed = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
         raise SourceError(f"{where}: several files for split '{context.split}' ({listed}); point `location` at one")
     return [TableFile(name) for name in found]

@@ -21,9 +21,15 @@ def drop_exact_duplicates(rows: pl.DataFrame, preference: Sequence[str]) -> pl.D
     if repeated.is_empty():
         return rows
     canonical = (
-        repeated.sort("rank", "uid").group_by("digest", maintain_order=True).agg(keeper=pl.col("uid").first(), copies=pl.len())
+        repeated.sort("rank", "uid")
+        .group_by("digest", maintain_order=True)
+        .agg(keeper=pl.col("uid").first(), copies=pl.len())
     )
-    losers = repeated.join(canonical, on="digest").filter(pl.col("uid") != pl.col("keeper")).select("uid", "keeper", "copies")
+    losers = (
+        repeated.join(canonical, on="digest")
+        .filter(pl.col("uid") != pl.col("keeper"))
+        .select("uid", "keeper", "copies")
+    )
     lost = pl.col("keeper").is_not_null()
     return (
         rows.join(losers, on="uid", how="left", maintain_order="left")

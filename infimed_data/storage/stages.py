@@ -66,11 +66,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_table(path: Path, batches: Iterator[pa.RecordBatch] | pa.Table, schema: pa.Schema) -> int:
     """Writes an Arrow IPC file whole or not at all; returns its number of rows."""
     rows = 0
-    with atomic_write(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-        with pa.ipc.new_file(sink, schema, options=_IPC) as writer:
-            for batch in batches.to_batches(max_chunksize=8192) if isinstance(batches, pa.Table) else batches:
-                writer.write_batch(batch)
-                rows += batch.num_rows
+    with (
+        atomic_write(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema, options=_IPC) as writer,
+    ):
+        for batch in batches.to_batches(max_chunksize=8192) if isinstance(batches, pa.Table) else batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
     return rows
 
 
@@ -78,7 +81,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """An Arrow IPC file as a table."""
     with pa.memory_map(str(path)) as source:
         options = pa.ipc.IpcReadOptions(
-            included_fields=None if columns is None else [pa.ipc.open_file(source).schema.get_field_index(c) for c in columns],
+            included_fields=None
+            if columns is None
+            else [pa.ipc.open_file(source).schema.get_field_index(c) for c in columns],
             use_threads=False,
         )
         source.seek(0)
@@ -136,7 +141,7 @@ class Stage:
 
 
 class Fingerprints:
-    """Content digests of files, remembered by path, size, time of change and inode, so that unchanged files are not read.
+    """Content digests of files, remembered by path, size, time of change and inode: unchanged files are not read.
 
     A file that was changed less than two seconds before it was read is not remembered: a second change within the
     clock's step would go unseen.

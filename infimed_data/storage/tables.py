@@ -24,7 +24,16 @@ from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
 from infimed_data.storage.places import Place
 
-__all__ = ["MISSING_CELL", "TableFile", "TableRow", "TableShard", "count_rows", "parquet_schema", "plan_shards", "read_rows"]
+__all__ = [
+    "MISSING_CELL",
+    "TableFile",
+    "TableRow",
+    "TableShard",
+    "count_rows",
+    "parquet_schema",
+    "plan_shards",
+    "read_rows",
+]
 
 SHARD_BYTES = 8 << 20
 """JSON lines are cut into shards of this many bytes; Parquet row groups are put together up to it."""
@@ -416,7 +425,7 @@ def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | Non
 
 
 def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
-    """(rows, whether that is exact) without parsing the whole file: JSON and CSV are estimated from their first rows."""
+    """(rows, whether that is exact) without parsing it all: JSON and CSV are estimated from their first rows."""
     shards = plan_shards(place, file)
     name = file.name
     if name.endswith(".parquet"):

@@ -247,9 +247,9 @@ def make_synthetic(target: Path, rows: int, *, seed: int, exams: int = 2, chats:
     lines = ["name: synthetic", f"root: {json.dumps(str(target.resolve()))}", "sources:"]
     lines += [f"  exam_{n}: {{adapter: medqa, location: exam_{n}, category: medical_text}}" for n in range(exams)]
     lines += [
-        "  chat: {adapter: chat, location: chat, category: general_text, options: {file: 'part-*.jsonl'}}",
-        "outputs: {sft: {}, rl: {}}",
+        f"  chat_{n}: {{adapter: chat, location: chat/part-{n}.jsonl, category: general_text}}" for n in range(chats)
     ]
+    lines.append("outputs: {sft: {}, rl: {}}")
     manifest = target / "synthetic.yaml"
     manifest.write_text("\n".join(lines) + "\n", "utf-8")
     return manifest
