@@ -74,10 +74,11 @@ def build(
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
     with _one_line_errors():
-        from infimed_data.engine import default_processes
+        from infimed_data.engine import default_processes, leave_pandas_out
         from infimed_data.pipeline import BuildOptions
         from infimed_data.pipeline import build as run_build
 
+        leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         if dry_run:
             from infimed_data.forecast import forecast

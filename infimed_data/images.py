@@ -10,6 +10,7 @@ from math import ceil, floor, sqrt
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
@@ -25,7 +26,8 @@ Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _ORIENTATION = 0x0112
-_SHARPNESS_SIDE = 256
+_REDUCED_SIDE = 256
+_GREY_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Measures:
     contrast: float
     """Standard deviation of the luminance."""
     sharpness: float
-    """Variance of the Laplacian, on at most 256 x 256 pixels."""
+    """Variance of the Laplacian, on the picture reduced to at most 256 x 256 pixels."""
     flat_share: float
     """Share of the pixels that have the most frequent luminance."""
 
@@ -72,6 +74,7 @@ def measure(data: bytes, *, max_pixels: int) -> Measures:
     histogram = np.asarray(luminance.histogram()[:256], dtype=np.float64)
     count = histogram.sum()
     levels = np.arange(256)
+    reduced = luminance.reduce(max(1, ceil(max(luminance.size) / _REDUCED_SIDE)))
     mean = float((histogram * levels).sum() / count)
     variance = float((histogram * (levels - mean) ** 2).sum() / count)
     return Measures(
@@ -80,10 +83,10 @@ def measure(data: bytes, *, max_pixels: int) -> Measures:
         mode=mode,
         width=image.width,
         height=image.height,
-        phash=_phash(luminance),
+        phash=_phash(reduced),
         mean=mean,
         contrast=sqrt(variance),
-        sharpness=_sharpness(luminance),
+        sharpness=_sharpness(reduced),
         flat_share=float(histogram.max() / count),
     )
 
@@ -119,11 +122,25 @@ def _canonical(image: Image.Image) -> Image.Image:
     return image.getchannel(0) if _is_grey(image) else image
 
 
+def _raw(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels as Pillow holds them (RGB as four bytes), without a copy where it holds them in one block."""
+    try:
+        array = pa.Array._import_from_c_capsule(*image.__arrow_c_array__())
+        values = array.flatten() if pa.types.is_fixed_size_list(array.type) else array
+        pixels = np.frombuffer(values.buffers()[-1], np.uint8)
+        if len(pixels) == image.width * image.height * (1 if image.mode == "L" else 4):
+            return pixels
+    except ValueError:  # a large picture lies in several blocks
+        pass
+    return np.frombuffer(image.tobytes() if image.mode == "L" else image.tobytes("raw", "RGBX"), np.uint8)
+
+
 def _is_grey(image: Image.Image) -> bool:
-    """Whether the three channels are equal: first on every 16th line, then on all."""
-    pixels = np.asarray(image)
-    for part in (pixels[::16], pixels):
-        if not (np.array_equal(part[..., 0], part[..., 1]) and np.array_equal(part[..., 1], part[..., 2])):
+    """Whether the three channels of an RGB image are equal: first on every 97th pixel, then on all."""
+    pixels = _raw(image).view(np.uint32)
+    for start, step in ((0, 97), *((start, 1) for start in range(0, len(pixels), _GREY_BLOCK))):
+        part = pixels[start::step] if step > 1 else pixels[start : start + _GREY_BLOCK]
+        if ((part ^ (part >> np.uint32(8))) & np.uint32(0xFFFF)).any():
             return False
     return True
 
@@ -140,7 +157,12 @@ def _luminance(image: Image.Image) -> Image.Image:
 def pixel_digest(image: Image.Image) -> str:
     """Digest of mode, size and pixels of a decoded picture in canonical form."""
     digest = xxhash.xxh3_128(f"{image.mode[:4]} {image.width}x{image.height} ".encode())
-    digest.update(image.tobytes())
+    if image.mode == "L":
+        digest.update(_raw(image))
+    elif image.mode == "RGB":
+        digest.update(_raw(image).view(np.uint32) | np.uint32(0xFF000000))  # the fourth byte is not part of the picture
+    else:
+        digest.update(image.tobytes())
     return digest.hexdigest()
 
 
@@ -151,8 +173,8 @@ def _dct_rows() -> NDArray[np.float64]:
     return np.asarray(np.cos(np.pi * (2 * at[None, :] + 1) * np.arange(8)[:, None] / 64))
 
 
-def _phash(luminance: Image.Image) -> int:
-    small = luminance.resize((32, 32), Image.Resampling.BOX, reducing_gap=None)
+def _phash(reduced: Image.Image) -> int:
+    small = reduced.resize((32, 32), Image.Resampling.BOX, reducing_gap=None)
     rows = _dct_rows()
     # einsum without BLAS: the same bits on every machine, whatever its thread count.
     low = np.einsum("ik,kl,jl->ij", rows, np.asarray(small, dtype=np.float64), rows, optimize=False)
@@ -161,16 +183,13 @@ def _phash(luminance: Image.Image) -> int:
     return int(np.packbits(bits).view(">u8")[0])
 
 
-def _sharpness(luminance: Image.Image) -> float:
-    side = max(luminance.size)
-    if side > _SHARPNESS_SIDE:
-        luminance = luminance.reduce(ceil(side / _SHARPNESS_SIDE))
-    grey = np.asarray(luminance, dtype=np.int16)
+def _sharpness(reduced: Image.Image) -> float:
+    grey = np.asarray(reduced, dtype=np.int32)
     if min(grey.shape) < 3:
         return 0.0
-    centre = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * centre
-    return float(laplacian.astype(np.float64).var())
+    laplacian = (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]).ravel()
+    mean = int(laplacian.sum()) / laplacian.size  # whole numbers until here: the same on every machine
+    return int((laplacian.astype(np.int64) ** 2).sum()) / laplacian.size - mean * mean
 
 
 def image_tokens(

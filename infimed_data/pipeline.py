@@ -19,7 +19,7 @@ from infimed_data.index import index_source
 from infimed_data.manifest import Manifest, Positions, load_manifest, place_of
 from infimed_data.mix import meta_fields
 from infimed_data.outputs import Decided, Unit, decide, strata_table, write_build
-from infimed_data.source_stages import Read, Reading, open_source, read_source
+from infimed_data.source_stages import HEAVY_BYTES, Read, Reading, open_source, read_source
 from infimed_data.storage.stages import (
     Fingerprints,
     Stage,
@@ -154,6 +154,8 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
         say(f"warning: {warning}")
     _check_writable(options)
     engine = LocalEngine(options.processes)
+    if any(reading.input_bytes > HEAVY_BYTES // 8 and not reading.ingest.done() for reading in plan.readings):
+        engine.warm()
     try:
         reads = [read_source(reading, engine, say, quiet=options.quiet) for reading in plan.readings]
         plan.fingerprints.save()

@@ -26,7 +26,7 @@ from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place, is_cell
 from infimed_data.storage.stages import Fingerprints, Stage, code_digest, file_digest, key_of, read_table, write_table
 from infimed_data.storage.tables import TableFile, plan_shards
 
-__all__ = ["Read", "Reading", "Report", "open_source"]
+__all__ = ["HEAVY_BYTES", "Read", "Reading", "Report", "open_source", "read_source"]
 
 IMAGES_A_TASK = 64
 HEAVY_BYTES = 3 << 20
