@@ -263,25 +263,23 @@ def _gathered(run: Sequence[tuple[Path, int]], position: str) -> pa.Table:
 def _row_groups(table: pa.Table, task: FileTask, output: str, schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows as output columns, a row group at a time, each distinct image of it held once."""
     assert task.prompting is not None
-    records = table.select([n for n in table.column_names if not n.startswith("to_")]).to_pylist()
+    rows = table.select([n for n in table.column_names if not n.startswith("to_")])
     start = 0
-    while start < len(records):
+    while start < len(rows):
         images = _ImageColumn(task)
-        stop = start
-        while stop < len(records) and stop - start < ROW_GROUP_ROWS and images.unpacked_bytes < ROW_GROUP_BYTES:
-            images.add(records[stop]["image_keys"])
-            stop += 1
         columns: dict[str, list[Any]] = {name: [] for name in FEATURES[output] if name != "images"}
-        for record in records[start:stop]:
-            prompt, completion = compose(record, task.prompting)
-            record = {**record, "prompt": prompt, "completion": completion}
+        for record in rows.slice(start, ROW_GROUP_ROWS).to_pylist():
+            if images.unpacked_bytes >= ROW_GROUP_BYTES:
+                break
+            images.add(record["image_keys"])
+            record["prompt"], record["completion"] = compose(record, task.prompting)
             for name, values in columns.items():
                 values.append(record[name])
+            start += 1
         arrays = [
             images.array() if field.name == "images" else pa.array(columns[field.name], field.type) for field in schema
         ]
         yield pa.Table.from_arrays(arrays, schema=schema)
-        start = stop
 
 
 class _ImageColumn:

@@ -73,7 +73,7 @@ class LocalEngine:
         upcoming = iter(enumerate(tasks))
         try:
             for index, task in upcoming:
-                pending[pool.submit(function, task)] = index
+                pending[pool.submit(_call, function, task)] = index
                 if len(pending) < 2 * self.processes:
                     continue
                 yield from self._collect(pending)
@@ -115,6 +115,14 @@ class LocalEngine:
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _call(function: Callable[[Task], Fact], task: Task) -> Fact:
+    """Runs a task in a worker, and gives back the memory that it used."""
+    try:
+        return function(task)
+    finally:
+        pa.default_memory_pool().release_unused()
 
 
 class _NoPandas(MetaPathFinder):

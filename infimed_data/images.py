@@ -158,9 +158,11 @@ def pixel_digest(image: Image.Image) -> str:
     """Digest of mode, size and pixels of a decoded picture in canonical form."""
     digest = xxhash.xxh3_128(f"{image.mode[:4]} {image.width}x{image.height} ".encode())
     if image.mode == "L":
-        digest.update(_raw(image))
+        digest.update(_raw(image).data)
     elif image.mode == "RGB":
-        digest.update(_raw(image).view(np.uint32) | np.uint32(0xFF000000))  # the fourth byte is not part of the picture
+        digest.update(
+            (_raw(image).view(np.uint32) | np.uint32(0xFF000000)).data
+        )  # the fourth byte is not part of the picture
     else:
         digest.update(image.tobytes())
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from infimed_data.text import normalise
 
 __all__ = ["IngestTask", "ingest_shard"]
 
-BATCH_ROWS = 4096
+BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True)

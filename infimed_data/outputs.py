@@ -29,8 +29,9 @@ FILE_BYTES = 128 << 20
 """An output file ends at this many bytes of images as a reader unpacks them, ..."""
 FILE_ROWS = 16384
 """... or at this many rows."""
-TABLE_ROWS = 16384
-"""Rows of samples.parquet and drops.parquet that are brought into order at a time."""
+RUN_ROWS = 4096
+RUN_BYTES = 32 << 20
+"""Rows (and bytes of images) that are brought into order at a time; a file is a number of such runs."""
 PACK_IMAGES = 256
 
 OutputName = Literal["sft", "rl"]
@@ -254,18 +255,18 @@ def _with_targets(rows: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
 
 
 def _bounds(rows: pl.DataFrame, target: str, manifest: Manifest) -> tuple[int, ...]:
-    """First position of each file (or, for one-file tables, of each run) of a target."""
+    """First position of each run of a target."""
     count = int(rows[target].ge(0).sum())
     if target in ("to_samples", "to_drops"):
-        return tuple(range(0, count, TABLE_ROWS)) or (0,)
+        return tuple(range(0, count, RUN_ROWS)) or (0,)
     spec = _spec(manifest, target.removeprefix("to_").partition("-")[0])
-    placed = rows.filter(pl.col(target) >= 0).sort(target)
+    placed = rows.select(target, "image_bytes").filter(pl.col(target) >= 0).sort(target)
     sizes = placed["image_bytes"].to_list()
     if spec.max_pixels is not None:
         sizes = [min(size, 2 * spec.max_pixels) for size in sizes]
     starts, size, since = [0], 0, 0
     for position, more in enumerate(sizes):
-        if position > since and (size + more > FILE_BYTES or position - since >= FILE_ROWS):
+        if position > since and (size + more > RUN_BYTES or position - since >= RUN_ROWS):
             starts.append(position)
             size, since = 0, position
         size += more
@@ -394,19 +395,32 @@ def _file_tasks(
         spec = _spec(manifest, output)
         prompting = Prompting(spec.system, spec.instruction, spec.reasoning, spec.answer_tags)
         (folder / output).mkdir(parents=True, exist_ok=True)
-        ordered = rows.filter(pl.col(f"to_{target}") >= 0).sort(f"to_{target}")["image_keys"]
-        for file, run in enumerate(runs):
-            stop = bounds[target][file + 1] if file + 1 < len(runs) else len(ordered)
-            keys = (
-                {key for row in ordered[bounds[target][file] : stop].to_list() for key in row}
-                if packed[output]
-                else set()
-            )
-            out = folder / output / f"{split}-{file:05d}-of-{len(runs):05d}.parquet"
-            own = {key: packed[output][key] for key in keys if key in packed[output]}
-            tasks.append(FileTask(target, (tuple(run),), out, places, own, prompting, limit))
+        ordered = rows.select(f"to_{target}", "image_keys", "image_bytes").filter(pl.col(f"to_{target}") >= 0)
+        ordered = ordered.sort(f"to_{target}")
+        starts = [*bounds[target], len(ordered)]
+        files = _files(starts, ordered["image_bytes"])
+        for file, (first, last) in enumerate(files):
+            own: dict[str, Packed] = {}
+            if packed[output]:
+                used = ordered["image_keys"][starts[first] : starts[last]].to_list()
+                own = {key: packed[output][key] for row in used for key in row if key in packed[output]}
+            out = folder / output / f"{split}-{file:05d}-of-{len(files):05d}.parquet"
+            batches = tuple(tuple(run) for run in runs[first:last])
+            tasks.append(FileTask(target, batches, out, places, own, prompting, limit))
     # The largest first, so that no worker is left with a long last file.
     return sorted(tasks, key=lambda t: (t.target in ("samples", "drops"), str(t.out)))
+
+
+def _files(starts: Sequence[int], sizes: pl.Series) -> list[tuple[int, int]]:
+    """(first run, run after the last) of each file of a target whose runs start at `starts` (and end at its last)."""
+    files, first, size = [], 0, 0
+    for run in range(len(starts) - 1):
+        more = int(sizes[starts[run] : starts[run + 1]].sum())
+        if run > first and (size + more > FILE_BYTES or starts[run + 1] - starts[first] > FILE_ROWS):
+            files.append((first, run))
+            first, size = run, 0
+        size += more
+    return [*files, (first, len(starts) - 1)]
 
 
 def _write_images(folder: Path, units: Sequence[Unit], rows: pl.DataFrame) -> None:

@@ -303,6 +303,7 @@ def _finish(
     manifest = plan.manifest
     indexes = [(read.reading.source, read.reading.split, _index(read, plan, say)[1]) for read in reads]
     decided = decide(indexes, manifest)
+    del indexes
     notes = [*decided.warnings, *_budget_warnings(plan, decided)]
     for warning in notes:
         say(f"warning: {warning}")

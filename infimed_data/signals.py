@@ -46,18 +46,34 @@ _FIGURE = (
     r"|(?:figure|fig\.)\s*\d+[a-z]?\b|(?:attached|accompanying)\s+(?:figure|image|photograph|picture|diagram)s?\b"
     r"|(?:in|of)\s+(?:this|the following)\s+(?:image|picture|figure|photograph)\b)|如图|下图|上图|图中|图示"
 )
-_SCRIPTS = {
-    "Han": r"\p{Han}",
-    "Kana": r"[\p{Hiragana}\p{Katakana}]",
-    "Hangul": r"\p{Hangul}",
-    "Cyrillic": r"\p{Cyrillic}",
-    "Arabic": r"\p{Arabic}",
-    "Devanagari": r"\p{Devanagari}",
-    "Greek": r"\p{Greek}",
-    "Thai": r"\p{Thai}",
-    "Hebrew": r"\p{Hebrew}",
-    "Latin": r"\p{Latin}",
+_SCRIPTS: dict[str, tuple[tuple[int, int], ...]] = {
+    "Latin": (
+        (0x41, 0x5A),
+        (0x61, 0x7A),
+        (0xC0, 0xD6),
+        (0xD8, 0xF6),
+        (0xF8, 0x24F),
+        (0x1E00, 0x1EFF),
+        (0xFF21, 0xFF5A),
+    ),
+    "Han": (
+        (0x2E80, 0x2FDF),
+        (0x3005, 0x3007),
+        (0x3400, 0x4DBF),
+        (0x4E00, 0x9FFF),
+        (0xF900, 0xFAFF),
+        (0x20000, 0x3134F),
+    ),
+    "Kana": ((0x3041, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D)),
+    "Hangul": ((0x1100, 0x11FF), (0x3131, 0x318E), (0xAC00, 0xD7A3)),
+    "Cyrillic": ((0x400, 0x52F),),
+    "Arabic": ((0x620, 0x6FF), (0x750, 0x77F), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC)),
+    "Devanagari": ((0x900, 0x97F),),
+    "Greek": ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
+    "Thai": ((0xE01, 0xE5B),),
+    "Hebrew": ((0x591, 0x5F4),),
 }
+"""First and last code points of each script's letters (Unicode blocks, without their signs)."""
 _SPECIAL_HINT = r"<\||<image|</?s>|<video>|<pad>|<unk>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>"
 
 MEASURED = pa.schema(
@@ -94,7 +110,7 @@ class TextTask:
 def measure_texts(task: TextTask) -> int:
     """Writes `schema.SIGNALS` in the order of the shard's rows; returns their number."""
     table = read_table(task.rows, ["question", "options", "answer", "rationale", "turns"])
-    return write_table(task.out, (text_signals(batch) for batch in table.to_batches(max_chunksize=4096)), SIGNALS)
+    return write_table(task.out, (text_signals(batch) for batch in table.to_batches(max_chunksize=1024)), SIGNALS)
 
 
 def text_signals(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -109,7 +125,10 @@ def text_signals(batch: pa.RecordBatch) -> pa.RecordBatch:
     )
     chars = pc.utf8_length(everything)
     script, share, han = _scripts(everything)
-    words = pc.count_substring_regex(everything, r"\p{Han}|[^\s\p{Han}]+")
+    # Each Chinese character is a word; elsewhere words are what white space separates.
+    words = pc.add(
+        pc.count_substring_regex(everything, r"[^\s\p{Han}]+" if pc.any(pc.greater(han, 0)).as_py() else r"\S+"), han
+    )
     tokens = pc.ceil(pc.add(pc.multiply(pc.subtract(chars, han), 0.27), pc.multiply(han, 0.7)))
     columns = {
         "question_chars": pc.utf8_length(pc.utf8_trim_whitespace(asked_text)),
@@ -139,25 +158,36 @@ def _spoken(turns: pa.Array, rows: int) -> tuple[pa.Array, pa.Array]:
     return pa.array(asked, pa.string()), pa.array(replied, pa.string())
 
 
+@lru_cache(maxsize=1)
+def _script_of() -> NDArray[np.uint8]:
+    """Number of the script of each code point: 0 for none, else its place in `_SCRIPTS` counted from 1."""
+    table = np.zeros(0x110000, np.uint8)
+    for number, ranges in enumerate(_SCRIPTS.values(), 1):
+        for first, last in ranges:
+            table[first : last + 1] = number
+    return table
+
+
 def _scripts(texts: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
     """(script with most letters, its share of the letters, number of Han characters) of each text."""
-    ascii_only = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
     rows = len(texts)
-    counts = np.zeros((len(_SCRIPTS), rows), np.int64)
     names = list(_SCRIPTS)
-    counts[names.index("Latin")] = ascii_only
+    counts = np.zeros((rows, len(names)), np.int64)
+    lettered = pc.match_substring_regex(texts, "[A-Za-z]").to_numpy(zero_copy_only=False)
+    ascii_only = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
+    counts[:, names.index("Latin")] = ascii_only & lettered
     other = np.flatnonzero(~ascii_only)
     if len(other):
-        subset = texts.take(pa.array(other))
-        for index, pattern in enumerate(_SCRIPTS.values()):
-            counts[index, other] = pc.count_substring_regex(subset, pattern).to_numpy(zero_copy_only=False)
-    if ascii_only.any():  # an ASCII text without a letter has no script
-        lettered = pc.match_substring_regex(texts, "[A-Za-z]").to_numpy(zero_copy_only=False)
-        counts[names.index("Latin")] *= np.where(ascii_only, lettered, 1)
-    total, best = counts.sum(axis=0), counts.argmax(axis=0)
-    share = np.divide(counts.max(axis=0), total, out=np.zeros(rows), where=total > 0)
+        strings = texts.take(pa.array(other)).to_pylist()
+        letters = _script_of()[np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)].astype(np.int64)
+        owner = np.repeat(np.arange(len(other)), [len(text) for text in strings])
+        size = len(names) + 1
+        found = np.bincount(owner * size + letters, minlength=len(other) * size)
+        counts[other] = found.reshape(len(other), size)[:, 1:]
+    total, best = counts.sum(axis=1), counts.argmax(axis=1)
+    share = np.divide(counts.max(axis=1), total, out=np.zeros(rows), where=total > 0)
     script = pa.array([names[b] if t else None for b, t in zip(best, total, strict=True)], pa.string())
-    return script, pa.array(share, pa.float32()), pa.array(counts[names.index("Han")])
+    return script, pa.array(share, pa.float32()), pa.array(counts[:, names.index("Han")])
 
 
 def _first_match(texts: pa.Array, hint: str, pattern: str) -> pa.Array:

@@ -7,7 +7,6 @@ import unicodedata
 
 __all__ = ["SPECIAL_TOKENS", "clean_cell", "normalise", "strip_option_prefix"]
 
-_SPACE = re.compile(r"\s+")
 _EDGE = " \t\r\n\v\f\"'\u00a0\u200a\u200b\ufeff"
 _PREFIX = re.compile(r"^([A-Ja-j])\s*[:.)]\s*")
 
@@ -26,8 +25,10 @@ def normalise(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _SPACE.sub(" ", folded).strip()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not unicodedata.is_normalized("NFKC", folded):
+        folded = unicodedata.normalize("NFKC", folded)
+    return " ".join(folded.split())
 
 
 def clean_cell(text: str) -> str:

@@ -495,6 +495,13 @@ def test_sql_reaches_nothing_outside(build: Build, tmp_path: Path, surroundings:
     assert secret_variable.num_rows == 1
 
 
+def test_sql_sees_no_variable_of_the_program(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    import infimed_data.stats.sql as sql
+
+    monkeypatch.setattr(sql, "program_table", pa.table({"password": ["hunter2"]}), raising=False)
+    assert refused(build, "SELECT * FROM program_table").startswith("no table program_table")
+
+
 @pytest.mark.parametrize("name", ["secret.parquet", "secret.csv", "./secret.parquet", "*.parquet"])
 def test_sql_reads_no_relative_file(build: Build, surroundings: dict[str, str], name: str) -> None:
     for sql in (f"SELECT * FROM '{name}'", f'SELECT * FROM "{name}"', f"SELECT * FROM read_csv('{name}')"):
@@ -611,13 +618,13 @@ def test_csv_reads_back(build: Build) -> None:
     text = as_csv(
         query(build, "SELECT uid, question, modality, images, 'a,\"b' AS c, '' AS e FROM samples ORDER BY uid")
     )
-    assert text.count("\r\n") >= 4
+    assert text.count("\n") >= 4
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows[0] == ["uid", "question", "modality", "images", "c", "e"]
     assert rows[2] == ["rad/train/2", "肺に異常はありますか？", "", '["aa11", "gone"]', 'a,"b', ""]
     assert rows[3][1] == HOSTILE
-    assert ',""\r\n' in text
-    assert as_csv(query(build, "SELECT uid FROM samples WHERE false")) == "uid\r\n"
+    assert ',""\n' in text
+    assert as_csv(query(build, "SELECT uid FROM samples WHERE false")) == "uid\n"
 
 
 def test_json_reads_back_and_is_safe_to_print(build: Build) -> None:

@@ -56,7 +56,7 @@ def as_csv(table: pa.Table) -> str:
     lines = [",".join(_csv_field(name) for name in table.column_names)]
     columns = [_values(column) for column in table.columns]
     lines += [",".join(_csv_field(_plain(value)) for value in row) for row in zip(*columns, strict=True)]
-    return "\r\n".join(lines) + "\r\n"
+    return "\n".join(lines) + "\n"
 
 
 def as_json(table: pa.Table) -> str:

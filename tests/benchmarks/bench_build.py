@@ -389,6 +389,8 @@ def _against_datasets(bench: Bench, folder: Path, name: str) -> None:
         bench.add_runs(shown, usages)
         bench.add(f"{shown}: time / ours", _ratio(usages, ours, "wall_s"), "x")
         bench.add(f"{shown}: memory / ours", _ratio(usages, ours, "peak_pss_bytes"), "x")
+        anonymous = _ratio(usages, ours, "anonymous_at_peak_bytes")
+        bench.add(f"{shown}: memory / ours, without mapped files", anonymous, "x")
 
 
 Kept = Counter[tuple[str, str, str]]

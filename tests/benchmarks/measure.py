@@ -42,6 +42,8 @@ class Usage:
     cpu_s: float
     """User and system time of all processes."""
     peak_pss_bytes: int
+    anonymous_at_peak_bytes: int
+    """The part of the peak PSS that is not a mapped file, whose pages the kernel could take back."""
     peak_rss_bytes: int
     peak_processes: int
     left_behind: int
@@ -81,16 +83,18 @@ def processes_of(session: int, foreign: set[int] | None = None) -> list[Process]
     return found
 
 
-def pss_bytes(pid: int) -> int:
-    """Proportional set size of a process; 0 where it has ended."""
+def pss_bytes(pid: int) -> tuple[int, int]:
+    """(proportional set size of a process, its anonymous part); zeros where it has ended."""
+    found = {b"Pss:": 0, b"Pss_Anon:": 0}
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
             for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
+                name, *rest = line.split()
+                if name in found:
+                    found[name] = int(rest[0]) * 1024
     except OSError:
         pass
-    return 0
+    return found[b"Pss:"], found[b"Pss_Anon:"]
 
 
 class _Watch(threading.Thread):
@@ -99,7 +103,7 @@ class _Watch(threading.Thread):
     def __init__(self, session: int) -> None:
         super().__init__(daemon=True)
         self.session = session
-        self.peak_pss = self.peak_rss = self.peak_processes = 0
+        self.peak_pss = self.anonymous = self.peak_rss = self.peak_processes = 0
         self.stopped = threading.Event()
 
     def run(self) -> None:
@@ -113,7 +117,10 @@ class _Watch(threading.Thread):
             start = time.monotonic()
             # PSS is never more than RSS: where RSS is below the PSS seen before, there is no new peak.
             if rss > self.peak_pss and start >= pss_from:
-                self.peak_pss = max(self.peak_pss, sum(pss_bytes(process.pid) for process in processes))
+                looks = [pss_bytes(process.pid) for process in processes]
+                pss = sum(whole for whole, _ in looks)
+                if pss > self.peak_pss:
+                    self.peak_pss, self.anonymous = pss, sum(part for _, part in looks)
                 now = time.monotonic()
                 pss_from = now + (now - start) * (1 / PSS_SHARE - 1)
 
@@ -175,6 +182,7 @@ def run_measured(
             wall_s=wall_s,
             cpu_s=usage.ru_utime + usage.ru_stime + orphans_cpu_s,
             peak_pss_bytes=watch.peak_pss,
+            anonymous_at_peak_bytes=watch.anonymous,
             peak_rss_bytes=watch.peak_rss,
             peak_processes=watch.peak_processes,
             left_behind=left_behind,
@@ -192,7 +200,8 @@ def described(usage: Usage) -> str:
     """One line for people; MB are 10^6 bytes."""
     left = f", {usage.left_behind} left behind" if usage.left_behind else ""
     return (
-        f"{usage.wall_s:.2f} s, CPU {usage.cpu_s:.2f} s, peak PSS {usage.peak_pss_bytes / 1e6:,.0f} MB, "
+        f"{usage.wall_s:.2f} s, CPU {usage.cpu_s:.2f} s, peak PSS {usage.peak_pss_bytes / 1e6:,.0f} MB "
+        f"({usage.anonymous_at_peak_bytes / 1e6:,.0f} anonymous), "
         f"peak RSS {usage.peak_rss_bytes / 1e6:,.0f} MB, {usage.peak_processes} processes{left}"
     )
 
