@@ -124,11 +124,11 @@ def key_rows(frame: pl.DataFrame, name: str) -> pl.DataFrame:
         uid=pl.lit(f"{name}/") + pl.Series("key", keys, pl.String),
         digest=pl.Series("digest", digests, pl.String),
         own_key=pl.col("row_key").is_not_null(),
-    ).drop("row_digest", "text_digest", "blobs")
+    ).drop("text_digest", "blobs")
     frame = frame.with_columns(row_key=pl.Series("row_key", keys, pl.String))
     if frame["uid"].n_unique() == len(frame):
-        return frame.drop("own_key")
-    return _repeated_keys(frame).drop("own_key")
+        return frame.drop("own_key", "row_digest")
+    return _repeated_keys(frame).drop("own_key", "row_digest")
 
 
 def _repeated_keys(frame: pl.DataFrame) -> pl.DataFrame:
@@ -138,7 +138,7 @@ def _repeated_keys(frame: pl.DataFrame) -> pl.DataFrame:
     """
     frame = frame.with_row_index("at")
     repeated = frame.filter(pl.len().over("uid") > 1).sort(
-        "uid", pl.col("rule").is_not_null(), "digest", "file", "row_number"
+        "uid", pl.col("rule").is_not_null(), "digest", "row_digest", "file", "row_number"
     )
     numbered = repeated.select("at", "own_key", first="uid", copy=pl.int_range(1, pl.len() + 1).over("uid")).filter(
         pl.col("copy") > 1

@@ -100,7 +100,7 @@ def _record(sample: Sample, row: TableRow, group_key: str | None) -> dict[str, A
         "pass_rate": sample.pass_rate,
         "meta": orjson.dumps(sample.meta, option=orjson.OPT_SORT_KEYS, default=str).decode() if sample.meta else "{}",
         "image_refs": sample.images,
-        "row_digest": _row_digest(row.data) if sample.row_key is None else None,
+        "row_digest": _row_digest(row.data),
         "text_digest": _text_digest(sample),
     }
 

@@ -257,6 +257,12 @@ def test_opens_a_build_or_the_only_build_below(build: Build) -> None:
     assert open_build(build.path.parent.parent).path == build.path
 
 
+def test_a_folder_that_looks_like_an_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_build(tmp_path / "s3:" / "a 'quoted' name")
+    monkeypatch.chdir(tmp_path)
+    assert query(open_build(Path("s3:/a 'quoted' name")), "FROM samples").num_rows == 0
+
+
 def test_several_builds_are_named_newest_first(build: Build) -> None:
     newer = write_build(build.path.parent / "ffff")
     write_build(build.path.parent / ".tmp-0000")
@@ -535,6 +541,9 @@ def test_says_what_was_meant(build: Build) -> None:
     assert refused(build, "SELEC 1") == 'syntax error at or near "SELEC"'
     assert refused(build, "SELECT\n1 +") == 'syntax error at or near "+" (line 2)'
     assert "did you mean 'count" in refused(build, "SELECT countt(*) FROM samples")
+    for sql, column in (("SELECT limit FROM drops", "limit"), ("SELECT uid, group FROM samples", "group")):
+        assert refused(build, sql).endswith(f'; a column named like a keyword needs quotes: "{column}"')
+    assert "keyword" not in refused(build, "SELECT uid uid uid FROM drops GROUP BY uid LIMIT 3")
     assert refused(build, "SELECT 'a'::INT") == "Could not convert string 'a' to INT32"
     assert "getenv" in refused(build, "SELECT getenv('HOME')")
     assert refused(build, "FROM '/etc/passwd.csv'").startswith("out of reach: /etc/passwd.csv; ")

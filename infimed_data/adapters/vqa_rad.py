@@ -14,9 +14,9 @@ Source: https://osf.io/89kps, `flaviagiammarino/vqa-rad`.
 from __future__ import annotations
 
 from infimed_data.adapters.contract import Adapter, Context
-from infimed_data.adapters.reading import content_meta, free_answer_kind, text_of
+from infimed_data.adapters.reading import content_meta, free_answer_kind, split_image_tags, text_of
 from infimed_data.errors import SourceError
-from infimed_data.schema import Sample
+from infimed_data.schema import ImageSlot, Reject, Sample
 from infimed_data.storage.tables import TableFile, TableRow
 from infimed_data.text import normalise
 
@@ -48,13 +48,17 @@ def sample(row: TableRow, context: Context) -> Sample | None:
     embedded = row.file.endswith(".parquet")
     name = "" if embedded else text_of(data.get("image_name"), "image_name")
     kind = free_answer_kind(answer)
+    question, offsets = split_image_tags(text_of(data.get("question"), "question"))
+    if len(offsets) > 1:
+        raise Reject("image_count", f"{len(offsets)} tags", "1 image")
     published = text_of(data.get("answer_type"), "answer_type").upper()
     return Sample(
         row_key=text_of(data.get("qid"), "qid") or None,
-        question=text_of(data.get("question"), "question"),
+        question=question,
         answer=answer,
         answer_kind=kind,
         images=(row.cell("image") if embedded else context.images.find(name),),
+        image_slots=tuple(ImageSlot(0, offset) for offset in offsets),
         group=name.rpartition(".")[0] or None,
         organ=text_of(data.get("image_organ"), "image_organ") or None,
         question_type=text_of(data.get("question_type"), "question_type").upper() or None,

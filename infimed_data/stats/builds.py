@@ -37,7 +37,7 @@ class Build:
     lock: Mapping[str, Any]
     """What `lock.json` holds."""
     files: Mapping[str, Path]
-    """Parquet file of each table, by the table's name."""
+    """Parquet file of each table, by the table's name; absolute, since Arrow takes `s3:/x` for an address."""
     sources: pa.Table
     """The lock's sources, with the columns of `schema.SOURCES`."""
 
@@ -58,24 +58,26 @@ def open_build(path: Path) -> Build:
     Raises `QueryError` in one line where there is no build, more than one, or one that is unfinished or damaged.
     """
     if not path.exists():
-        raise QueryError(f"{path}: no such folder; give a build's folder: the last line of `infimed-data build`")
+        raise QueryError(
+            f"{shown(str(path))}: no such folder; give a build's folder: the last line of `infimed-data build`"
+        )
     if not path.is_dir():
-        raise QueryError(f"{path}: not a folder; give a build's folder, such as builds/demo/3f2a90c1d4e7")
+        raise QueryError(f"{shown(str(path))}: not a folder; give a build's folder, such as builds/demo/3f2a90c1d4e7")
     try:
         if (path / "lock.json").is_file():
             return _opened(path)
         if any(path.glob("*.parquet")) or (path / "sft").is_dir() or (path / "rl").is_dir():
-            raise QueryError(f"{path}: unfinished: it has no lock.json; run its build again")
+            raise QueryError(f"{shown(str(path))}: unfinished: it has no lock.json; run its build again")
         below = _builds_below(path)
     except OSError as error:
-        raise QueryError(f"{path}: cannot read: {error.strerror or error}") from error
+        raise QueryError(f"{shown(str(path))}: cannot read: {error.strerror or error}") from error
     if len(below) == 1:
         return _opened(below[0])
     if not below:
-        raise QueryError(f"{path}: not a build (no lock.json) and no build below it; give a build's folder")
+        raise QueryError(f"{shown(str(path))}: not a build (no lock.json) and no build below it; give a build's folder")
     named = ", ".join(shown(str(build)) for build in below[:SHOWN_BUILDS])
     more = f" and {len(below) - SHOWN_BUILDS} more" if len(below) > SHOWN_BUILDS else ""
-    raise QueryError(f"{path}: holds {len(below)} builds; give one, newest first: {named}{more}")
+    raise QueryError(f"{shown(str(path))}: holds {len(below)} builds; give one, newest first: {named}{more}")
 
 
 def _builds_below(path: Path) -> list[Path]:
@@ -96,18 +98,18 @@ def _opened(path: Path) -> Build:
     lock = _lock(path / "lock.json")
     files = {
         file.stem: file
-        for file in sorted(path.glob("*.parquet"))
+        for file in sorted(path.absolute().glob("*.parquet"))
         if file.is_file() and _TABLE_NAME.fullmatch(file.stem) and file.stem != "sources"
     }
     for name in NEEDED:
         if name not in files:
-            raise QueryError(f"{path}: damaged: {name}.parquet is missing; run its build again")
+            raise QueryError(f"{shown(str(path))}: damaged: {name}.parquet is missing; run its build again")
     for file in files.values():
         _check_parquet(file)
     try:
         sources = pa.Table.from_pylist(list(lock.get("sources", [])), schema=SOURCES)
     except (pa.ArrowException, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise QueryError(f"{path / 'lock.json'}: damaged: sources: {_line(error)}") from error
+        raise QueryError(f"{shown(str(path / 'lock.json'))}: damaged: sources: {_line(error)}") from error
     return Build(path=path, lock=lock, files=files, sources=sources)
 
 
@@ -115,14 +117,14 @@ def _lock(path: Path) -> dict[str, Any]:
     try:
         lock = orjson.loads(path.read_bytes())
     except OSError as error:
-        raise QueryError(f"{path}: cannot read: {error.strerror or error}") from error
+        raise QueryError(f"{shown(str(path))}: cannot read: {error.strerror or error}") from error
     except orjson.JSONDecodeError as error:
-        raise QueryError(f"{path}: damaged: not valid JSON: {error}") from error
+        raise QueryError(f"{shown(str(path))}: damaged: not valid JSON: {error}") from error
     if not isinstance(lock, dict) or "format" not in lock:
-        raise QueryError(f"{path}: not a build's lock.json: it has no `format`")
+        raise QueryError(f"{shown(str(path))}: not a build's lock.json: it has no `format`")
     if lock["format"] != LOCK_FORMAT:
         raise QueryError(
-            f"{path}: format {lock['format']!r}; this version reads format {LOCK_FORMAT}; "
+            f"{shown(str(path))}: format {lock['format']!r}; this version reads format {LOCK_FORMAT}; "
             f"use the version that wrote it, or build again"
         )
     return lock
@@ -134,7 +136,7 @@ def _check_parquet(file: Path) -> None:
     try:
         pq.read_schema(file)
     except (pa.ArrowException, OSError) as error:
-        raise QueryError(f"{file}: damaged: {_line(error)}; run its build again") from error
+        raise QueryError(f"{shown(str(file))}: damaged: {_line(error)}; run its build again") from error
 
 
 def _line(error: BaseException) -> str:

@@ -34,6 +34,8 @@ _EXPLAIN = re.compile(
     rf"{_COMMENT}*EXPLAIN\b(?:{_COMMENT}*ANALYZE\b)?(?:{_COMMENT}*\([^)]*\))?", re.IGNORECASE | re.DOTALL
 )
 
+_KEYWORD_COLUMN = re.compile(r'(?<!")\b(limit|group)\b(?!"|\s+(?:by|\d))', re.IGNORECASE)
+
 
 def query(build: Build, sql: str, *, timeout_s: float | None = None, max_rows: int | None = None) -> pa.Table:
     """The result of one SELECT over the build's tables, at most its first `max_rows` rows.
@@ -103,14 +105,14 @@ def _connect(build: Build) -> duckdb.DuckDBPyConnection:
     )
     try:
         for name, file in build.files.items():
-            # A file system of its own: a path such as `s3:/x` is a folder's name here, never an address.
-            connection.register(name, ds.dataset(str(file.absolute()), format="parquet", filesystem=LocalFileSystem()))
+            connection.register(name, ds.dataset(str(file), format="parquet", filesystem=LocalFileSystem()))
         connection.register("sources", build.sources)
         connection.execute("SET lock_configuration = true")
         connection.execute("BEGIN TRANSACTION READ ONLY")
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         connection.close()
-        raise QueryError(f"{build.path}: cannot open its tables: {_first_line(error)}") from None
+        gone = "a file went away: " if isinstance(error, FileNotFoundError) else ""
+        raise QueryError(f"{shown(str(build.path))}: cannot open its tables: {gone}{_first_line(error)}") from None
     return connection
 
 
@@ -185,7 +187,9 @@ def _explained(build: Build, error: Exception, sql: str) -> str:
         return _no_column(build, column.group(1) or column.group(2), sql)
     where = re.search(r"^LINE (\d+): ", text, re.MULTILINE)
     line = f" (line {where.group(1)})" if where and "\n" in sql.strip() else ""
-    return f"{_first_line(error)}{line}{_suggestion(text)}"
+    keyword = _KEYWORD_COLUMN.search(sql) if isinstance(error, duckdb.ParserException) else None
+    quotes = f'; a column named like a keyword needs quotes: "{keyword.group(1).lower()}"' if keyword else ""
+    return f"{_first_line(error)}{line}{_suggestion(text)}{quotes}"
 
 
 def _no_column(build: Build, name: str, sql: str) -> str:

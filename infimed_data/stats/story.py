@@ -42,7 +42,7 @@ def why(build: Build, uid: str) -> str:
         kept = rows(connection, "SELECT * FROM samples WHERE uid = $1", [uid])
         dropped = rows(connection, "SELECT * FROM drops WHERE uid = $1 ORDER BY stage, rule", [uid])
         if not kept and not dropped:
-            raise QueryError(f"no row {shown(uid)[:200]!r} in {build.path}{_closest(connection, uid)}")
+            raise QueryError(f"no row {shown(uid)[:200]!r} in {shown(str(build.path))}{_closest(connection, uid)}")
         parts = [_kept(connection, build, row) for row in kept] + [_dropped(connection, build, row) for row in dropped]
         extra = _elsewhere(connection, build, uid)
     return "\n\n".join(["\n".join(part) for part in parts] + ([extra] if extra else []))

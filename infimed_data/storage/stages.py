@@ -151,7 +151,7 @@ class Fingerprints:
         self._path = work / "fingerprints.json"
         self._known: dict[str, list[Any]] = {}
         self._fresh: dict[str, list[Any]] = {}
-        with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
+        with contextlib.suppress(OSError, orjson.JSONDecodeError):
             loaded = orjson.loads(self._path.read_bytes())
             if isinstance(loaded, dict):
                 self._known = loaded
