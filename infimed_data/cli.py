@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,17 +113,21 @@ def query(
     with _one_line_errors():
         from infimed_data import stats
 
+        terminal = sys.stdout.isatty()
         table = stats.query(stats.open_build(build), sql)
-        shape = {Format.table: stats.as_table, Format.csv: stats.as_csv, Format.json: stats.as_json}[format]
-        print(shape(table).rstrip("\n"))
+        if format is Format.table:
+            text = stats.as_table(table, width=shutil.get_terminal_size().columns if terminal else None)
+        else:
+            text = stats.as_csv(table) if format is Format.csv else stats.as_json(table)
+        if terminal:  # control characters of the data never reach a terminal as such
+            text = "\n".join(stats.shown(line) for line in text.splitlines())
+        print(text.rstrip("\n"))
 
 
 @app.command("stats")
 def stats_(build: Build) -> None:
     """Sources in and out, drops by rule, asked and realised mixture, histograms."""
     with _one_line_errors():
-        import shutil
-
         from infimed_data import stats
 
         print(stats.stats(stats.open_build(build), width=shutil.get_terminal_size((100, 24)).columns))

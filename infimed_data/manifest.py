@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -435,10 +435,14 @@ def _shown(given: object) -> str:
 def _fields_at(loc: tuple[str | int, ...]) -> list[str]:
     """Keys allowed in the mapping at `loc`."""
     model: Any = Manifest
+    named = False
     for part in loc:
-        if isinstance(model, type) and issubclass(model, BaseModel):
+        if named:  # a name of the user's, such as a source's
+            named = False
+        elif isinstance(model, type) and issubclass(model, BaseModel):
             field = model.model_fields.get(str(part))
             model = _model_in(field.annotation) if field else None
+            named = field is not None and get_origin(field.annotation) is Mapping
     if isinstance(model, type) and issubclass(model, BaseModel):
         extra = ["extends"] if model is Manifest else []
         return [*model.model_fields, *extra]

@@ -11,6 +11,6 @@ from infimed_data.stats.builds import Build, open_build
 from infimed_data.stats.sql import query
 from infimed_data.stats.story import why
 from infimed_data.stats.summary import stats
-from infimed_data.stats.tables import as_csv, as_json, as_table
+from infimed_data.stats.tables import as_csv, as_json, as_table, shown
 
-__all__ = ["Build", "as_csv", "as_json", "as_table", "open_build", "query", "stats", "why"]
+__all__ = ["Build", "as_csv", "as_json", "as_table", "open_build", "query", "shown", "stats", "why"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +33,9 @@ _VERBS = {
     "mix": "no output drew it",
 }
 """What a drop at each stage means."""
+
+_NUMBER = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?: [a-z]+)?")
+"""A value or limit such as `20`, `0.5` or `12 px`."""
 
 Fields = Mapping[str, Any]
 
@@ -92,10 +96,10 @@ def _against(row: Fields) -> str:
         return f"{rule}, limit {_quoted(limit)}"
     if limit is None:
         return f"{rule}, found {_quoted(value)}"
-    try:
-        found, allowed = float(value), float(limit)
-    except ValueError:
+    numbers = _NUMBER.fullmatch(value), _NUMBER.fullmatch(limit)
+    if numbers[0] is None or numbers[1] is None:
         return f"{rule}, found {_quoted(value)} against the limit {_quoted(limit)}"
+    found, allowed = float(numbers[0][1]), float(numbers[1][1])
     relation = "below" if found < allowed else "above" if found > allowed else "at"
     return f"{rule}, {_quoted(value)} is {relation} the limit {_quoted(limit)}"
 
@@ -322,12 +326,8 @@ def _measure(row: Fields, field: str, unit: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A number as it stands, a text in quotes."""
-    try:
-        float(value)
-    except ValueError:
-        return f"'{shown(value)}'"
-    return shown(value)
+    """A number with or without its unit as it stands, a text in quotes."""
+    return shown(value) if _NUMBER.fullmatch(value) else f"'{shown(value)}'"
 
 
 def _or_none(value: str | None) -> str:
