@@ -172,7 +172,7 @@ def test_workers_end_with_their_parent(undisturbed: Undisturbed, run: Run, tmp_p
     same_after_rerun(undisturbed, tmp_path, run)
 
 
-@pytest.mark.parametrize(("word", "more"), [("ingest  rad", 0.0), ("texts   rad", 0.4), ("decide", 0.0)])
+@pytest.mark.parametrize(("word", "more"), [("ingest  rad", 0.0), ("images  rad", 0.0), ("decide", 0.0)])
 def test_ctrl_c(undisturbed: Undisturbed, run: Run, tmp_path: Path, word: str, more: float) -> None:
     process = start(*arguments(undisturbed.manifest, tmp_path))
     wait_for(process, word)

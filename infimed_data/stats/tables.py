@@ -52,7 +52,10 @@ def as_table(table: pa.Table, *, width: int | None = None) -> str:
 
 
 def as_csv(table: pa.Table) -> str:
-    """`table` as CSV (RFC 4180, but lines end in a line feed alone): null is nothing, an empty text is `""`; lists and structs are JSON, binary is hex."""
+    """`table` as CSV (RFC 4180, but lines end in a line feed alone).
+
+    Null is nothing, an empty text is `""`; lists and structs are JSON, binary is hex.
+    """
     lines = [",".join(_csv_field(name) for name in table.column_names)]
     columns = [_values(column) for column in table.columns]
     lines += [",".join(_csv_field(_plain(value)) for value in row) for row in zip(*columns, strict=True)]
