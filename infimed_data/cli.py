@@ -98,7 +98,7 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
 
         plan = load_plan(manifest, BuildOptions(Path(), work, 1, root))
         for warning in semantic_warnings(plan):
-            _say(f"warning: {warning}")
+            _say(str(warning))
         outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
         print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}")
 

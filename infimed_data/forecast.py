@@ -38,7 +38,7 @@ def forecast(path: Path, options: BuildOptions) -> str:
         asked = "every eligible row" if output.mixture.total is None else f"{output.mixture.total:,} rows"
         budgets = ", ".join(f"{s}: {_budget(b)}" for s, b in output.mixture.budgets.items())
         lines.append(f"output {name}: {asked}" + (f" ({budgets})" if budgets else ""))
-    lines += [f"warning: {warning}" for warning in semantic_warnings(plan)]
+    lines += [str(warning) for warning in semantic_warnings(plan)]
     return "\n".join(lines)
 
 

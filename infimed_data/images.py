@@ -19,8 +19,8 @@ from infimed_data.schema import Reject
 
 __all__ = ["FORMATS", "Measures", "blob_digest", "fit", "image_tokens", "is_deep", "measure", "pixel_digest"]
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP")
-"""Decoders that are allowed to run on foreign bytes."""
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
+"""Decoders that are allowed to run on foreign bytes; Pillow's for JPEG also opens MPO."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -6,6 +6,7 @@ Decisions (filters, duplicates, mixture) work on indexes only; texts and pixels 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -14,9 +15,9 @@ import xxhash
 from infimed_data.filters import apply_filters
 from infimed_data.images import image_tokens, is_deep
 from infimed_data.manifest import Filters
-from infimed_data.storage.stages import read_table
+from infimed_data.storage.stages import read_table, write_table
 
-__all__ = ["index_part", "index_source", "key_rows"]
+__all__ = ["IndexTask", "index_part", "index_source", "key_rows", "write_index"]
 
 _ROW_COLUMNS = [
     "row_key", "file", "row_number", "lang", "answer_kind", "group", "modality", "organ", "question_type", "task",
@@ -31,6 +32,27 @@ _JUDGED_ONLY = [
     "min_contrast", "image_error", "image_error_value", "image_error_limit",
 ]  # fmt: skip
 """Columns that only the filters look at: not kept in the index."""
+
+
+@dataclass(frozen=True)
+class IndexTask:
+    """One source and split to index."""
+
+    rows: tuple[Path, ...]
+    texts: tuple[Path, ...]
+    images: Path
+    name: str
+    filters: Filters
+    meta: tuple[str, ...]
+    out: Path
+
+
+def write_index(task: IndexTask) -> int:
+    """Writes the index of a source and split; returns the number of rows that the filters dropped."""
+    frame = index_source(task.rows, task.texts, task.images, name=task.name, filters=task.filters, meta=task.meta)
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    write_table(task.out, table, table.schema)
+    return frame.filter(pl.col("stage") == "filter").height
 
 
 def index_source(

@@ -290,7 +290,7 @@ def place_of(positions: Positions, path: Path, *loc: str | int) -> str:
 
 def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], Positions]:
     """Plain data and positions of a manifest, with what it extends merged in below it."""
-    if path in chain:
+    if path.resolve() in [above.resolve() for above in chain]:
         raise ManifestError([f"{path}:1: extends: a circle: {' -> '.join(str(p) for p in (*chain, path))}"])
     try:
         text = path.read_text("utf-8")

@@ -81,7 +81,7 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
     available = {str(name): int(count) for name, count in available.items()}
     limits = dict(available)
     while True:
-        budgets = _budgets(mixture, limits)
+        budgets = _budgets(mixture, available, limits)
         taken, refused = _take(rows, strata, budgets, mixture)
         realised: dict[str, int] = dict.fromkeys(available, 0)
         for index in taken:
@@ -103,7 +103,7 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
     for index, (rule, _, _) in refused.items():
         by_rule = capped.setdefault(strata[index], {})
         by_rule[rule] = by_rule.get(rule, 0) + 1
-    reports = _reports(mixture, available, realised, _budgets(mixture, available), capped)
+    reports = _reports(mixture, available, realised, _budgets(mixture, available, available), capped)
     return Draw(chosen["row"], reasons, reports, mixture.total)
 
 
@@ -116,8 +116,11 @@ def _shares_rest(mixture: Mixture, available: Mapping[str, int]) -> bool:
     return any(isinstance(mixture.budgets.get(s, Weight(weight=1.0)), Weight) for s in available)
 
 
-def _budgets(mixture: Mixture, available: Mapping[str, int]) -> dict[str, int]:
-    """Rows that each stratum may give, from counts and shares first, then weights and sizes for the rest of `total`."""
+def _budgets(mixture: Mixture, available: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, int]:
+    """Rows that each stratum may give, from counts and shares first, then weights and sizes for the rest of `total`.
+
+    Sizes are those of `available`, whatever caps leave of a stratum; `limits` says how many rows it can give at most.
+    """
     total = mixture.total
     fixed: dict[str, int] = {}
     weights: dict[str, float] = {}
@@ -141,8 +144,8 @@ def _budgets(mixture: Mixture, available: Mapping[str, int]) -> dict[str, int]:
     mean_weight = scale / len(weights) if weights else 1.0
     for stratum in unnamed:
         weights[stratum] = sizes[stratum] / size * mean_weight * len(unnamed) if size else 0.0
-    rest = max(0, total - sum(min(count, available[s]) for s, count in fixed.items()))
-    return {**fixed, **_fill(rest, weights, available)}
+    rest = max(0, total - sum(min(count, limits[s]) for s, count in fixed.items()))
+    return {**fixed, **_fill(rest, weights, limits)}
 
 
 def _fill(total: int, weights: Mapping[str, float], available: Mapping[str, int]) -> dict[str, int]:

@@ -156,7 +156,7 @@ def _with_undrawn(rows: pl.DataFrame, refused: Mapping[int, tuple[str, str, str]
         },
         schema={"number": pl.UInt32, "mix_rule": pl.String, "mix_value": pl.String, "mix_limit": pl.String},
     )
-    rows = rows.join(reasons, on="number", how="left", maintain_order="left")
+    reasons = rows.select("number").join(reasons, on="number", how="left", maintain_order="left")
     allowed = "; ".join(
         f"{name}: " + ", ".join(f"{fieldname} {limit}" for fieldname, (_, limit) in eligible(name, spec).items())
         for name, spec in manifest.outputs.items()
@@ -164,10 +164,10 @@ def _with_undrawn(rows: pl.DataFrame, refused: Mapping[int, tuple[str, str, str]
     shown = pl.format("{}, {}, {}", "source", "category", "answer_kind")
     return rows.with_columns(
         stage=pl.when(undrawn).then(pl.lit("mix")).otherwise("stage"),
-        rule=pl.when(undrawn).then(pl.col("mix_rule").fill_null("not_eligible")).otherwise("rule"),
-        value=pl.when(undrawn).then(pl.col("mix_value").fill_null(shown)).otherwise("value"),
-        limit=pl.when(undrawn).then(pl.col("mix_limit").fill_null(pl.lit(allowed))).otherwise("limit"),
-    ).drop("mix_rule", "mix_value", "mix_limit")
+        rule=pl.when(undrawn).then(reasons["mix_rule"].fill_null("not_eligible")).otherwise("rule"),
+        value=pl.when(undrawn).then(pl.lit(reasons["mix_value"]).fill_null(shown)).otherwise("value"),
+        limit=pl.when(undrawn).then(pl.lit(reasons["mix_limit"]).fill_null(pl.lit(allowed))).otherwise("limit"),
+    )
 
 
 def _check_outputs(decided: Decided, manifest: Manifest) -> None:
@@ -239,11 +239,14 @@ def write_build(
 
 def _with_targets(rows: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
     """Adds `to_TARGET`: the row's position in each table it is written to, or -1."""
-    rank = pl.col("uid").rank("ordinal").cast(pl.Int64) - 1
-    kept = rows.filter(pl.col("output").is_not_null()).select("number", to_samples=rank)
-    gone = rows.filter(pl.col("output").is_null()).select("number", to_drops=rank)
-    rows = rows.join(kept, on="number", how="left", maintain_order="left")
-    rows = rows.join(gone, on="number", how="left", maintain_order="left")
+    order = rows["uid"].arg_sort().to_numpy()
+    kept = rows["output"].is_not_null().to_numpy()
+    ranks = {}
+    for target, members in (("to_samples", order[kept[order]]), ("to_drops", order[~kept[order]])):
+        rank = np.full(len(rows), -1, np.int64)
+        rank[members] = np.arange(len(members))
+        ranks[target] = rank
+    rows = rows.with_columns(pl.Series(name, rank) for name, rank in ranks.items())
     splits = [(name, split) for name, _ in manifest.outputs.items() for split in ("train", "validation")]
     rows = rows.with_columns(
         pl.when(pl.col(f"{name}_split") == split).then(f"{name}_position").alias(f"to_{name}-{split}")

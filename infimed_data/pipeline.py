@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
+import pyarrow as pa
 
 import infimed_data
 from infimed_data.card import card_text
 from infimed_data.engine import LocalEngine
 from infimed_data.errors import BuildError, ManifestError, SourceError, disk_error
-from infimed_data.index import index_source
+from infimed_data.index import IndexTask, write_index
 from infimed_data.manifest import Manifest, Positions, load_manifest, place_of
 from infimed_data.mix import meta_fields
 from infimed_data.outputs import Decided, Unit, decide, strata_table, write_build
@@ -29,7 +31,6 @@ from infimed_data.storage.stages import (
     key_of,
     locked,
     read_table,
-    write_table,
 )
 
 __all__ = ["BuildOptions", "Plan", "build", "load_plan", "semantic_warnings"]
@@ -47,6 +48,8 @@ _DECIDING = (
     "pipeline.py",
     "manifest.py",
 )
+HEAVY_ROWS = 10_000
+"""Indexes of fewer rows than this are made quicker without worker processes."""
 _VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
 """Packages whose version can change the bytes of a build."""
 
@@ -105,44 +108,56 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
     return Plan(manifest, path, positions, readings, fingerprints, expected)
 
 
-def semantic_warnings(plan: Plan) -> list[str]:
-    """What is allowed but probably not meant: an eval split trained on, `1` for `1.0`, no license."""
-    found: list[str] = []
+class Warned(NamedTuple):
+    """Something that is allowed but probably not meant."""
+
+    where: str
+    """`file:line`; not recorded in the build, whose bytes do not depend on where its manifest lies."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"warning: {self.where}: {self.text}"
+
+
+def semantic_warnings(plan: Plan) -> list[Warned]:
+    """An eval split trained on, `1` for `1.0`, a source without a license."""
+    found: list[Warned] = []
     manifest = plan.manifest
 
     def at(*loc: str) -> str:
         return place_of(plan.positions, plan.path, *loc)
 
     found += [
-        f"{at('sources', reading.source, 'split')}: source '{reading.source}' trains on '{reading.split}', a split "
-        f"that {reading.spec.adapter} results are published on"
+        Warned(
+            at("sources", reading.source, "split"),
+            f"source '{reading.source}' trains on '{reading.split}', a split that {reading.spec.adapter} results are "
+            "published on",
+        )
         for reading in plan.readings
         if reading.split in reading.adapter.eval_splits
     ]
     for name, spec in manifest.sources.items():
         if spec.license is None:
-            found.append(f"{at('sources', name)}: source '{name}' has no license; the card will say 'unknown'")
+            found.append(Warned(at("sources", name), f"source '{name}' has no license; the card will say 'unknown'"))
     for name, output in manifest.outputs.items():
         for stratum, budget in output.mixture.budgets.items():
             if budget == 1 and isinstance(budget, int):
                 key = ("outputs", name, "mixture", "budgets", stratum)
-                found.append(f"{at(*key)}: {'.'.join(key)}: 1 means one row; write 1.0 for all of it")
+                found.append(Warned(at(*key), f"{'.'.join(key)}: 1 means one row; write 1.0 for all of it"))
     return found
 
 
-def _budget_warnings(plan: Plan, decided: Decided) -> list[str]:
-    """Budgets larger than what their stratum has."""
-    found = []
+def _budget_warnings(plan: Plan, decided: Decided) -> list[Warned]:
+    """Budgets larger than what their stratum has, and what `decide` noticed."""
+    found = [Warned(str(plan.path), text) for text in decided.warnings]
     for name, drawn in decided.draws.items():
         budgets = next(spec for n, spec in plan.manifest.outputs.items() if n == name).mixture.budgets
         for report in drawn.strata:
             budget = budgets.get(report.stratum)
             if isinstance(budget, int) and budget > report.available:
                 at = place_of(plan.positions, plan.path, "outputs", name, "mixture", "budgets", report.stratum)
-                found.append(
-                    f"{at}: outputs.{name}.mixture.budgets.{report.stratum}: asked {budget:,} rows, "
-                    f"{report.available:,} are eligible"
-                )
+                key = f"outputs.{name}.mixture.budgets.{report.stratum}"
+                found.append(Warned(at, f"{key}: asked {budget:,} rows, {report.available:,} are eligible"))
     return found
 
 
@@ -151,7 +166,7 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
     plan = load_plan(path, options)
     warnings = semantic_warnings(plan)
     for warning in warnings:
-        say(f"warning: {warning}")
+        say(str(warning))
     _check_writable(options)
     engine = LocalEngine(options.processes)
     if any(reading.input_bytes > HEAVY_BYTES // 8 and not reading.ingest.done() for reading in plan.readings):
@@ -249,51 +264,50 @@ def _build_digest(plan: Plan, reads: list[Read]) -> str:
         (read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads
     ]
     code = code_digest(*_DECIDING, "filters.py", "index.py", "card.md.jinja")
-    return key_of("build", plan.manifest.resolved(), stages, code, _versions())[:12]
+    return key_of("build", plan.manifest.resolved(), list(plan.manifest.sources), stages, code, _versions())[:12]
 
 
-def _index(read: Read, plan: Plan, say: Say) -> tuple[Stage, pl.DataFrame]:
-    """The index of one source and split, from its stage or made now."""
-    reading, manifest = read.reading, plan.manifest
-    meta = meta_fields([output for _, output in manifest.outputs.items()])
+def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> list[tuple[str, str, pl.DataFrame]]:
+    """(source, split, index) of every source and split, from their stages or made now."""
+    manifest = plan.manifest
+    meta = tuple(meta_fields([output for _, output in manifest.outputs.items()]))
     code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest.py")
-    key = key_of(
-        "index",
-        code,
-        reading.ingest.key,
-        reading.texts.key,
-        read.image_content,
-        manifest.filters.model_dump(mode="json"),
-        meta,
-    )
-    stage = Stage(reading.work, "index", f"{reading.source}-{reading.split}", key)
-    path = stage.folder / "index.arrow"
-    if not stage.done():
-        with stage.running():
-            if not stage.done():
-                rows = [reading.ingest.part(i) for i in range(read.parts)]
-                texts = [reading.texts.part(i) for i in range(read.parts)]
-                frame = index_source(
-                    rows,
-                    texts,
-                    reading.images.folder / "images.arrow",
-                    name=reading.name,
-                    filters=manifest.filters,
-                    meta=meta,
-                )
-                table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-                write_table(path, table, table.schema)
-                stage.finish({"rows": len(frame)})
-                dropped = frame.filter(pl.col("stage") == "filter").height
-                say(f"filter  {reading.name}: {len(frame):,} rows, {dropped:,} dropped")
-                return stage, frame
-    return stage, pl.DataFrame(read_table(path))
+    limits = manifest.filters.model_dump(mode="json")
+    stages, tasks = [], []
+    for read in reads:
+        reading = read.reading
+        key = key_of("index", code, reading.ingest.key, reading.texts.key, read.image_content, limits, meta)
+        stages.append(Stage(reading.work, "index", f"{reading.source}-{reading.split}", key))
+        tasks.append(
+            IndexTask(
+                tuple(reading.ingest.part(i) for i in range(read.parts)),
+                tuple(reading.texts.part(i) for i in range(read.parts)),
+                reading.images.folder / "images.arrow",
+                reading.name,
+                manifest.filters,
+                meta,
+                stages[-1].folder / "index.arrow",
+            )
+        )
+    with contextlib.ExitStack() as locks:
+        todo = [i for i, stage in enumerate(stages) if not stage.done()]
+        for i in todo:
+            locks.enter_context(stages[i].running())
+        heavy = sum(reads[i].rows for i in todo) > HEAVY_ROWS
+        made = engine.map(write_index, [tasks[i] for i in todo], label="filtering", heavy=heavy)
+        for i, dropped in sorted((todo[at], count) for at, count in made):
+            stages[i].finish({"rows": reads[i].rows, "dropped": dropped})
+            say(f"filter  {reads[i].reading.name}: {reads[i].rows:,} rows, {dropped:,} dropped")
+    return [
+        (read.reading.source, read.reading.split, pl.DataFrame(read_table(task.out)))
+        for read, task in zip(reads, tasks, strict=True)
+    ]
 
 
 def _finish(
     plan: Plan,
     reads: list[Read],
-    warnings: list[str],
+    warnings: list[Warned],
     final: Path,
     digest: str,
     options: BuildOptions,
@@ -301,18 +315,17 @@ def _finish(
     say: Say,
 ) -> None:
     manifest = plan.manifest
-    indexes = [(read.reading.source, read.reading.split, _index(read, plan, say)[1]) for read in reads]
+    indexes = _indexes(plan, reads, engine, say)
+    engine.close()  # the next workers start fresh; these hold what ingest needed
+    pa.default_memory_pool().release_unused()
     decided = decide(indexes, manifest)
     del indexes
-    notes = [*decided.warnings, *_budget_warnings(plan, decided)]
+    notes = _budget_warnings(plan, decided)
     for warning in notes:
-        say(f"warning: {warning}")
+        say(str(warning))
     sources = _sources(decided, reads)
     say(f"decide  {manifest.name}: {len(decided.rows):,} rows, " + _by_stage(decided))
     partial = final.with_name(f".{digest}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    for leftover in partial.rglob(".tmp-*"):
-        leftover.unlink(missing_ok=True)
     units = [
         Unit(
             read.reading.source,
@@ -327,16 +340,20 @@ def _finish(
         for read in reads
     ]
     try:
+        partial.mkdir(parents=True, exist_ok=True)
+        for leftover in partial.rglob(".tmp-*"):
+            leftover.unlink(missing_ok=True)
         files = write_build(
             partial, options.work / "spill" / digest, units, decided, manifest, engine, quiet=options.quiet
         )
-        lock = _lock(plan, reads, decided, sources, files, [*warnings, *notes], digest)
+        lock = _lock(plan, reads, decided, sources, files, [warning.text for warning in (*warnings, *notes)], digest)
         (partial / "README.md").write_text(card_text(lock), "utf-8")
-        (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build
             raise BuildError(f"{final}: exists and is not a finished build; remove it and run again")
         partial.rename(final)
     except KeyboardInterrupt:
+        engine.close()  # workers leave Ctrl-C to us and would go on writing
         clear_folder(partial)
         raise
     say(

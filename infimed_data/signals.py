@@ -375,7 +375,7 @@ def _cell_bytes(value: Any, item: str, max_bytes: int) -> bytes | Reject:
 
 
 class _Known:
-    """Measurements of earlier runs, found by the digest of the encoded bytes. Failures are always tried again."""
+    """Measurements of earlier runs, found by the digest of the encoded bytes. What a limit refused is tried again."""
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         tables = [read_table(path) for path in paths]
@@ -386,7 +386,9 @@ class _Known:
 
     @staticmethod
     def _blobs(table: pa.Table) -> list[str | None]:
-        blobs: list[str | None] = pc.if_else(pc.is_valid(table["digest"]), table["blob"], None).to_pylist()
+        blobs: list[str | None] = pc.if_else(
+            pc.equal(pc.fill_null(table["error"], ""), "image_too_large"), None, table["blob"]
+        ).to_pylist()
         return blobs
 
     def find(self, blob: str) -> dict[str, Any] | None:

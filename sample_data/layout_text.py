@@ -241,7 +241,11 @@ def write_medical_o1(world: World) -> None:
 
     english = [sft(item) for item in texts["english"]]
     english.append(sft(texts["chinese"][3]))
-    world.plant("wrong_language", "medical_o1/medical_o1_sft.json row 10", "dropped: Chinese text in an English file")
+    world.plant(
+        "wrong_language",
+        "medical_o1/medical_o1_sft.json row 10",
+        "dropped or relabelled: Chinese text in an English file",
+    )
     twin = "medical_o1/medical_o1_sft_Chinese.json row 3"
     world.plant("exact_duplicate", "medical_o1/medical_o1_sft.json row 10", f"exact duplicate of {twin}")
     for where in (

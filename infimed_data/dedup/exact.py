@@ -30,15 +30,13 @@ def drop_exact_duplicates(rows: pl.DataFrame, preference: Sequence[str]) -> pl.D
         .filter(pl.col("uid") != pl.col("keeper"))
         .select("uid", "keeper", "copies")
     )
-    lost = pl.col("keeper").is_not_null()
-    return (
-        rows.join(losers, on="uid", how="left", maintain_order="left")
-        .with_columns(
-            stage=pl.when(lost).then(pl.lit("dedup")).otherwise("stage"),
-            rule=pl.when(lost).then(pl.lit("exact_duplicate")).otherwise("rule"),
-            value=pl.when(lost).then(pl.format("{} copies", "copies")).otherwise("value"),
-            limit=pl.when(lost).then(pl.lit("1 copy")).otherwise("limit"),
-            twin=pl.when(lost).then("keeper").otherwise("twin"),
-        )
-        .drop("keeper", "copies")
+    # Joined on the uid alone and then put beside the rows: a join of the whole frame would copy all of it.
+    found = rows.select("uid").join(losers, on="uid", how="left", maintain_order="left")
+    lost = found["keeper"].is_not_null()
+    return rows.with_columns(
+        stage=pl.when(lost).then(pl.lit("dedup")).otherwise("stage"),
+        rule=pl.when(lost).then(pl.lit("exact_duplicate")).otherwise("rule"),
+        value=pl.when(lost).then(found["copies"].cast(pl.String) + " copies").otherwise("value"),
+        limit=pl.when(lost).then(pl.lit("1 copy")).otherwise("limit"),
+        twin=pl.when(lost).then(found["keeper"]).otherwise("twin"),
     )
