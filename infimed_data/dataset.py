@@ -67,9 +67,11 @@ _COLUMN_TYPES = {"prompt": _MESSAGES_TYPE, "completion": _MESSAGES_TYPE, "option
 
 @dataclass(frozen=True)
 class ScatterTask:
-    """One ingested part, its plan (a row for each of its rows), and where its rows go."""
+    """One ingested part, its batch of the index, its plan (both a row for each of its rows), and where its rows go."""
 
     rows: Path
+    index: Path
+    part: int
     plan: Path
     constants: Mapping[str, str | None]
     """Columns that are the same in all rows: source, split, category, license."""
@@ -81,10 +83,12 @@ class ScatterTask:
 def scatter(task: ScatterTask) -> dict[str, list[int]]:
     """Writes the part's rows apart by target and file; returns, for each target, the files that got a batch."""
     plan = read_table(task.plan)
-    wide = read_table(task.rows)
-    for name in wide.column_names:
-        if name not in plan.column_names and not name.startswith("reject_"):
-            plan = plan.append_column(name, wide.column(name))
+    with pa.memory_map(str(task.index)) as source:
+        index = pa.Table.from_batches([pa.ipc.open_file(source).get_batch(task.part)])
+    for table in (index, read_table(task.rows)):
+        for name in table.column_names:
+            if name not in plan.column_names and not name.startswith("reject_"):
+                plan = plan.append_column(name, table.column(name))
     for name, value in task.constants.items():
         plan = plan.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(plan)))
     sent: dict[str, list[int]] = {}

@@ -64,7 +64,7 @@ class LocalEngine:
         self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
     ) -> Iterator[tuple[int, Fact]]:
         """See `Engine.map`. At most two tasks a process are in flight, so a long list costs no memory."""
-        if not heavy or self.processes == 1 or len(tasks) < 2:
+        if not heavy or self.processes == 1:
             for index, task in enumerate(tasks):
                 yield index, function(task)
             return

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import xxhash
 
 from infimed_data.filters import apply_filters
@@ -48,11 +50,29 @@ class IndexTask:
 
 
 def write_index(task: IndexTask) -> int:
-    """Writes the index of a source and split; returns the number of rows that the filters dropped."""
+    """Writes the index, one batch an ingested part; returns the number of rows that the filters dropped."""
     frame = index_source(task.rows, task.texts, task.images, name=task.name, filters=task.filters, meta=task.meta)
     table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    write_table(task.out, table, table.schema)
+    table = table.cast(pa.schema([(field.name, _small(field.type)) for field in table.schema]))
+    sizes = np.bincount(frame["part"].to_numpy(), minlength=len(task.rows))
+    starts = np.cumsum(sizes) - sizes
+    batches = (_one_batch(table.slice(start, size)) for start, size in zip(starts, sizes, strict=True))
+    write_table(task.out, batches, table.schema)
     return frame.filter(pl.col("stage") == "filter").height
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+
+
+def _small(kind: pa.DataType) -> pa.DataType:
+    """Polars' large types as the plain ones of the schemas."""
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_small(kind.value_type))
+    return kind
 
 
 def index_source(

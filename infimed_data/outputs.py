@@ -23,7 +23,7 @@ from infimed_data.schema import IMAGES, ORIGINS
 from infimed_data.storage.places import Place, is_cell
 from infimed_data.storage.stages import atomic_write, clear_folder, read_table, write_table
 
-__all__ = ["Decided", "Unit", "decide", "strata_table", "write_build"]
+__all__ = ["Decided", "Unit", "decide", "deciding_columns", "strata_table", "write_build"]
 
 FILE_BYTES = 128 << 20
 """An output file ends at this many bytes of images as a reader unpacks them, ..."""
@@ -47,6 +47,7 @@ class Unit:
     rows: tuple[Path, ...]
     """Ingested parts."""
     part_rows: tuple[int, ...]
+    index: Path
     images: Path
     """Measurements of its images by reference."""
     category: str
@@ -61,6 +62,22 @@ class Decided:
     """All rows in order of unit, part and row, with their drop or their outputs' splits and positions."""
     draws: dict[OutputName, Draw]
     warnings: list[str] = field(default_factory=list)
+
+
+def deciding_columns(manifest: Manifest) -> list[str]:
+    """Columns of an index that `decide` and the planning of files look at; the rest is read where rows are written."""
+    mixtures = [spec.mixture for _, spec in manifest.outputs.items()]
+    named = {name for mixture in mixtures for name in mixture.strata if name not in _CONSTANTS}
+    named |= {mixture.order.by for mixture in mixtures if mixture.order}
+    always = {
+        "uid", "digest", "answer_kind", "group", "images", "image_keys", "image_bytes", "max_pixels", "deep",
+        "stage", "rule", "value", "limit", "twin",
+    }  # fmt: skip
+    return sorted(always | named)
+
+
+_CONSTANTS = ("source", "split", "category", "license")
+"""Fields that all rows of a unit share."""
 
 
 def decide(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest) -> Decided:
@@ -231,7 +248,7 @@ def write_build(
                 progress.add(count)
                 written[tasks[index].out.relative_to(folder).as_posix()] = count
         _write_images(folder, units, rows)
-        _write_origins(folder, rows)
+        _write_origins(folder, units)
     finally:
         clear_folder(spill)
     return dict(sorted(written.items()))
@@ -280,11 +297,10 @@ def _spec(manifest: Manifest, output: str) -> Output:
     return next(spec for name, spec in manifest.outputs.items() if name == output)
 
 
-_PLAN = [
-    "uid", "row_key", "digest", "images", "image_keys", "image_tokens", "question_chars", "answer_chars",
-    "rationale_chars", "words", "text_tokens", "script", "output", "sft_split", "sft_position", "rl_split",
-    "rl_position", "stage", "rule", "value", "limit", "twin",
+_DECISIONS = [
+    "output", "sft_split", "sft_position", "rl_split", "rl_position", "stage", "rule", "value", "limit", "twin",
 ]  # fmt: skip
+"""What `decide` adds to the indexes."""
 
 
 def _scatter(
@@ -299,17 +315,19 @@ def _scatter(
     """Scatters every part; returns, for each target and file, its batches."""
     tasks: list[ScatterTask] = []
     sizes: list[int] = []
-    plan = rows.select(*_PLAN, *(f"to_{target}" for target in bounds))
+    plan = rows.select(*_DECISIONS, *(f"to_{target}" for target in bounds))
     start = 0
     for unit_index, unit in enumerate(units):
         for part, count in enumerate(unit.part_rows):
             out = spill / f"{unit_index:03d}-{part:05d}"
             path = out.with_suffix(".plan")
             table = plan.slice(start, count).to_arrow(compat_level=pl.CompatLevel.oldest())
-            table = table.cast(pa.schema([(f.name, _small(f.type)) for f in table.schema]))
+            table = table.cast(
+                pa.schema([(f.name, pa.string() if pa.types.is_large_string(f.type) else f.type) for f in table.schema])
+            )
             write_table(path, table, table.schema)
             constants = {"source": unit.source, "split": unit.split, "category": unit.category, "license": unit.license}
-            tasks.append(ScatterTask(unit.rows[part], path, constants, bounds, out))
+            tasks.append(ScatterTask(unit.rows[part], unit.index, part, path, constants, bounds, out))
             sizes.append(count)
             start += count
     found: dict[str, list[list[tuple[Path, int]]]] = {t: [[] for _ in b] for t, b in bounds.items()}
@@ -324,15 +342,6 @@ def _scatter(
             for batch, file in enumerate(files):
                 found[target][file].append((path, batch))
     return found
-
-
-def _small(kind: pa.DataType) -> pa.DataType:
-    """Polars' large types as the plain ones of the schemas."""
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return pa.list_(_small(kind.value_type))
-    return kind
 
 
 def _pack(
@@ -451,8 +460,9 @@ def _write_images(folder: Path, units: Sequence[Unit], rows: pl.DataFrame) -> No
     _write_parquet(folder / "images.parquet", table, IMAGES)
 
 
-def _write_origins(folder: Path, rows: pl.DataFrame) -> None:
-    _write_parquet(folder / "origins.parquet", rows.select("uid", "file", "row_number").sort("uid"), ORIGINS)
+def _write_origins(folder: Path, units: Sequence[Unit]) -> None:
+    parts = [pl.DataFrame(read_table(unit.index, ORIGINS.names)) for unit in units]
+    _write_parquet(folder / "origins.parquet", pl.concat(parts).sort("uid"), ORIGINS)
 
 
 def _write_parquet(path: Path, frame: pl.DataFrame, schema: pa.Schema) -> None:

@@ -20,7 +20,7 @@ from infimed_data.errors import BuildError, ManifestError, SourceError, disk_err
 from infimed_data.index import IndexTask, write_index
 from infimed_data.manifest import Manifest, Positions, load_manifest, place_of
 from infimed_data.mix import meta_fields
-from infimed_data.outputs import Decided, Unit, decide, strata_table, write_build
+from infimed_data.outputs import Decided, Unit, decide, deciding_columns, strata_table, write_build
 from infimed_data.source_stages import HEAVY_BYTES, Read, Reading, open_source, read_source
 from infimed_data.storage.stages import (
     Fingerprints,
@@ -267,8 +267,8 @@ def _build_digest(plan: Plan, reads: list[Read]) -> str:
     return key_of("build", plan.manifest.resolved(), list(plan.manifest.sources), stages, code, _versions())[:12]
 
 
-def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> list[tuple[str, str, pl.DataFrame]]:
-    """(source, split, index) of every source and split, from their stages or made now."""
+def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> list[Path]:
+    """The index of every source and split, from its stage or made now."""
     manifest = plan.manifest
     meta = tuple(meta_fields([output for _, output in manifest.outputs.items()]))
     code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest.py")
@@ -298,10 +298,18 @@ def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> li
         for i, dropped in sorted((todo[at], count) for at, count in made):
             stages[i].finish({"rows": reads[i].rows, "dropped": dropped})
             say(f"filter  {reads[i].reading.name}: {reads[i].rows:,} rows, {dropped:,} dropped")
-    return [
-        (read.reading.source, read.reading.split, pl.DataFrame(read_table(task.out)))
-        for read, task in zip(reads, tasks, strict=True)
-    ]
+    return [task.out for task in tasks]
+
+
+def _wanted(path: Path, manifest: Manifest) -> pa.Table:
+    """The columns of an index that decisions need; an order by an unknown field is refused here."""
+    with pa.memory_map(str(path)) as source:
+        available = pa.ipc.open_file(source).schema.names
+    columns = deciding_columns(manifest)
+    missing = [name for name in columns if name not in available]
+    if missing:
+        raise ManifestError([f"mixture.order.by: {missing[0]!r}; allowed: {', '.join(sorted(available))}, meta.NAME"])
+    return read_table(path, columns)
 
 
 def _finish(
@@ -315,8 +323,12 @@ def _finish(
     say: Say,
 ) -> None:
     manifest = plan.manifest
-    indexes = _indexes(plan, reads, engine, say)
+    index_paths = _indexes(plan, reads, engine, say)
     engine.close()  # the next workers start fresh; these hold what ingest needed
+    indexes = [
+        (read.reading.source, read.reading.split, pl.DataFrame(_wanted(path, manifest)))
+        for read, path in zip(reads, index_paths, strict=True)
+    ]
     pa.default_memory_pool().release_unused()
     decided = decide(indexes, manifest)
     del indexes
@@ -333,11 +345,12 @@ def _finish(
             read.reading.place,
             tuple(read.reading.ingest.part(i) for i in range(read.parts)),
             read.part_rows,
+            index,
             read.reading.images.folder / "images.arrow",
             read.reading.spec.category,
             read.reading.spec.license,
         )
-        for read in reads
+        for read, index in zip(reads, index_paths, strict=True)
     ]
     try:
         partial.mkdir(parents=True, exist_ok=True)

@@ -313,7 +313,8 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
         decoded = sum(
             fact["decoded"]
             for fact in _run(
-                engine, measure_images, todo, f"images {reading.name}", "images", len(reading.refs), len(todo) > 1,
+                engine, measure_images, todo, f"images {reading.name}", "images", len(reading.refs),
+                len(reading.refs) > 16,
                 quiet, count=lambda fact: fact["read"],
             )
         )  # fmt: skip

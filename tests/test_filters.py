@@ -74,7 +74,7 @@ BROKEN = {
     "image_error": "image_unreadable",
     "image_error_value": "OSError: cut",
     "image_error_limit": "a whole file",
-    **{name: None for name in ("min_side", "max_aspect", "max_flat_share", "min_contrast")},
+    **dict.fromkeys(("min_side", "max_aspect", "max_flat_share", "min_contrast")),
 }
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str, dict[str, Any]]] = [
     ("image_tiny", {"min_side": 27}, {"min_side": 28}, "27 px", "28 px", {"min_image_side_px": None}),

@@ -1,0 +1,330 @@
+"""Measurements of a text say what is in it, and do not depend on which other texts are measured beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infimed_data.schema import SIGNALS
+from infimed_data.signals import NGRAM_WORDS, TextTask, measure_texts, ngram_digests, text_signals
+from infimed_data.storage.stages import read_table, write_table
+
+TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+COLUMNS = pa.schema(
+    [
+        ("question", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("answer", pa.string()),
+        ("rationale", pa.string()),
+        ("turns", TURNS),
+    ]
+)
+
+
+def signals(*rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """Signals of rows of which only the named columns are filled."""
+    blank: dict[str, Any] = {"question": "", "options": [], "answer": "", "rationale": "", "turns": []}
+    batch = pa.RecordBatch.from_pylist([{**blank, **row} for row in rows], COLUMNS)
+    found = text_signals(batch)
+    assert found.schema == SIGNALS
+    listed: list[dict[str, Any]] = found.to_pylist()
+    return listed
+
+
+def asked(*questions: str) -> list[dict[str, Any]]:
+    """Signals of plain questions."""
+    return signals(*({"question": question} for question in questions))
+
+
+def digests(*texts: str | None) -> list[list[int]]:
+    """Digests of the texts' n-grams."""
+    found: list[list[int]] = ngram_digests(pa.array(texts, pa.string())).to_pylist()
+    return found
+
+
+# N-grams
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", 0),
+        ("?! ...", 0),
+        ("one", 1),
+        ("one two three four", 4),
+        ("one two three four five", 5),
+        ("one two three four five six seven", 7),
+        ("one-two/three (four) five, six.", 6),
+        ("é1 naïve œdème 3b x y", 6),
+        ("左肺有结节", 5),
+        ("左肺CT有结节", 7),
+        ("患者 55岁 male", 5),
+    ],
+)
+def test_a_text_of_n_words_has_n_minus_four_ngrams_and_a_short_one_has_one(text: str, words: int) -> None:
+    assert NGRAM_WORDS == 5
+    [grams] = digests(text)
+    assert len(grams) == (max(words - 4, 1) if words else 0)
+
+
+def test_equal_words_are_equal_in_any_dress_and_others_are_not() -> None:
+    base = "The left lung is clear today"
+    same = digests(base, "the LEFT lung, is clear today!", "  The\nleft\tlung is -- clear (today)")
+    assert same[0] == same[1] == same[2]
+    others = digests(
+        base,
+        "The left lung is clear",
+        "The right lung is clear today",
+        "left The lung is clear today",
+        "The left lung isclear today",
+        "The left lung is clear todaz",
+    )
+    assert len({tuple(grams) for grams in others}) == len(others)
+    assert others[1] == others[0][:1]  # the same first five words
+    assert not set(others[2]) & set(others[0])
+
+
+def test_short_texts_differ_from_one_another_and_from_the_beginnings_of_longer_ones() -> None:
+    found = digests("a", "b", "a a", "a b", "b a", "a b c", "a b c d", "a b c d e", "ab", "é")
+    assert all(len(grams) == 1 for grams in found)
+    assert len({grams[0] for grams in found}) == len(found)
+
+
+def test_each_chinese_character_is_a_word() -> None:
+    spaced, plain = digests("左 肺 有 结 节 影", "左肺有结节影")
+    assert spaced == plain
+    [mixed, apart] = digests("左肺CT有结节", "左 肺 ct 有 结 节")
+    assert mixed == apart
+    assert digests("肺左有结节影") != [plain]
+
+
+def test_a_known_text_has_the_digests_it_always_had() -> None:
+    assert digests("Is there a fracture of the left femur?", "左肺有结节", "yes") == [
+        [
+            2855530344646248342,
+            12670645190059566940,
+            15543677210777021739,
+            17157468711177316551,
+        ],
+        [10893113411055255213],
+        [1733759087490938559],
+    ]
+
+
+def test_a_null_is_an_empty_text() -> None:
+    assert digests(None, "", "a b") == [[], [], digests("a b")[0]]
+    assert digests() == []
+
+
+TEXTS = st.text(
+    st.sampled_from("abcXYZ019 .,-?\néß漢肺左の한я") | st.characters(exclude_categories=("Cs",)), max_size=40
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=8))
+def test_digests_do_not_depend_on_the_texts_beside(texts: list[str]) -> None:
+    together = digests(*texts)
+    assert together == [digests(text)[0] for text in texts]
+    assert digests(*reversed(texts)) == together[::-1]
+    assert digests("x" * 1000, *texts)[1:] == together
+    assert ngram_digests(pa.array(["pad", *texts]).slice(1)).to_pylist() == together
+
+
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(st.sampled_from(["lung", "is", "the", "ct", "x1"]), min_size=1, max_size=14))
+def test_an_ngram_is_its_five_words_wherever_it_stands(words: list[str]) -> None:
+    [grams] = digests(" ".join(words))
+    parts = [" ".join(words[at : at + 5]) for at in range(max(len(words) - 4, 1))]
+    assert grams == [digests(part)[0][0] for part in parts]
+    assert len(set(grams)) == len(set(parts))
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6))
+def test_signals_do_not_depend_on_the_rows_beside(texts: list[str]) -> None:
+    together = asked(*texts)
+    assert together == [asked(text)[0] for text in texts]
+
+
+# Counts and scripts
+
+
+def test_lengths_count_what_a_reader_sees() -> None:
+    row = signals({"question": "  Où est-ce? ", "answer": " oui\n", "rationale": "car", "options": ["a", "b"]})[0]
+    assert (row["question_chars"], row["answer_chars"], row["rationale_chars"]) == (10, 3, 3)
+    assert row["words"] == 6
+    empty = signals({})[0]
+    assert (empty["question_chars"], empty["answer_chars"], empty["words"], empty["script"]) == (0, 0, 0, None)
+    assert empty["ngrams"] == []
+    assert asked("左肺 CT 有结节")[0]["words"] == 6
+    long, chinese = asked("word " * 200, "肺" * 200)
+    assert 200 <= long["text_tokens"] <= 300
+    assert 100 <= chinese["text_tokens"] <= 200
+
+
+def test_a_conversation_is_measured_by_who_says_it() -> None:
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "See the figure below."},
+        {"role": "assistant", "content": "Fine"},
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "In this image it is so."},
+    ]
+    row, plain, answered = signals(
+        {"turns": turns}, {"question": "Why?", "answer": "So"}, {"turns": [turns[3], turns[4]]}
+    )
+    assert row["question_chars"] == len("Be brief.\nSee the figure below.\nWhy?")
+    assert row["answer_chars"] == len("Fine\nIn this image it is so.")
+    assert row["figure_reference"] == "See the figure"
+    assert (plain["question_chars"], plain["answer_chars"]) == (4, 2)
+    assert answered["figure_reference"] is None  # an answer points at nothing that is missing
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "share"),
+    [
+        ("Where is the lesion?", "Latin", 1.0),
+        ("Où est la lésion?", "Latin", 1.0),
+        ("左肺有结节吗？", "Han", 1.0),
+        ("где находится очаг", "Cyrillic", 1.0),
+        ("أين تقع الآفة", "Arabic", 1.0),
+        ("घाव कहाँ है", "Devanagari", 1.0),
+        ("병변은 어디에", "Hangul", 1.0),
+        ("どこですか", "Kana", 1.0),
+        ("Πού είναι", "Greek", 1.0),
+        ("อยู่ที่ไหน", "Thai", 1.0),
+        ("איפה הנגע", "Hebrew", 1.0),
+        ("CT肺部显示", "Han", 5 / 7),
+        ("123 + 4 = ?", None, 0.0),
+        ("37 °C → 5 µ", None, 0.5),
+        ("", None, 0.0),
+    ],
+)
+def test_the_script_is_that_of_most_letters(text: str, script: str | None, share: float) -> None:
+    row = asked("other words", text)[1]
+    if text == "37 °C → 5 µ":  # one letter decides
+        assert row["script"] == "Latin"
+        return
+    assert row["script"] == script
+    assert row["script_share"] == pytest.approx(share, abs=1e-6)
+
+
+# Marks
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("What is in <image> here", "<image>"),
+        ("<image 1> and more", "<image 1>"),
+        ("ends <|im_end|>", "<|im_end|>"),
+        ("<|vision_start|>", "<|vision_start|>"),
+        ("a </s> b", "</s>"),
+        ("[INST] do", "[INST]"),
+        ("<<SYS>>", "<<SYS>>"),
+        ("<start_of_turn>user", "<start_of_turn>"),
+        ("<pad>", "<pad>"),
+    ],
+)
+def test_a_special_token_is_found_in_any_text(text: str, mark: str) -> None:
+    assert asked(text)[0]["special_token"] == mark
+    for column in ("answer", "rationale"):
+        assert signals({column: text})[0]["special_token"] == mark
+    assert signals({"options": ["fine", text]})[0]["special_token"] == mark
+    assert signals({"turns": [{"role": "assistant", "content": text}]})[0]["special_token"] == mark
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["p < 0.05 and |x| > 3", "<b>bold</b>", "an <imaging> study", "a <| b |> c", "[inst]", "<sub>2</sub>", "x<s"],
+)
+def test_plain_text_has_no_special_token(text: str) -> None:
+    assert asked(text)[0]["special_token"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See the figure below.",
+        "Which finding is shown in the following picture?",
+        "The radiograph below shows a mass.",
+        "Refer to figure 2 for the values.",
+        "Fig. 3a shows the pathway.",
+        "Identify the structure in the attached image.",
+        "In this image, where is the lung?",
+        "An ECG is shown below.",
+        "An X-ray is given below",
+        "Based on the photograph, what is it?",
+        "ACCORDING TO THE DIAGRAM, which",
+        "如图所示，病变在哪里？",
+        "下图中箭头指的是什么？",
+    ],
+)
+def test_a_question_that_points_at_a_figure_is_seen(text: str) -> None:
+    found = asked(text)[0]["figure_reference"]
+    assert found is not None
+    assert found in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Help me figure out the cause.",
+        "How would you figure the dose?",
+        "Age figures prominently in this score.",
+        "She is a figure skater with a fall.",
+        "Labs give a picture of pneumonia.",
+        "The clinical picture is that of heart failure.",
+        "Based on the clinical picture, what is the diagnosis?",
+        "Can you picture the anatomy?",
+        "Blood pressure above 140 and weight below average",
+        "He has a distorted body image.",
+        "A CT scan was normal; an ECG was done.",
+        "Microscopic slides were reviewed.",
+        "Which disease has a photograph-like memory?",
+        "什么是肺炎的影像学图像特点？",
+    ],
+)
+def test_plain_words_point_at_no_figure(text: str) -> None:
+    assert asked(text)[0]["figure_reference"] is None
+
+
+def test_only_what_is_asked_can_point_at_a_figure() -> None:
+    row = signals(
+        {"question": "Why?", "answer": "See the figure below", "rationale": "figure 2", "options": ["Fig. 1"]}
+    )
+    assert row[0]["figure_reference"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["Lung", "Liver"], None),
+        (["Lung", "lung "], "lung "),
+        (["a", "b", "A  ", "b"], "A  "),
+        (["1", "１"], "１"),
+        (["", ""], ""),
+        (["Stage I", "Stage II"], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_options_that_are_one_text_are_named(options: list[str] | None, found: str | None) -> None:
+    rows = signals({"options": ["x", "x"]}, {"options": options}, {})
+    assert [row["duplicate_option"] for row in rows] == ["x", found, None]
+
+
+def test_a_shard_is_measured_row_by_row_over_its_batches(tmp_path: Any) -> None:
+    questions = [f"Question {number} about the {'lung' if number % 2 else '肺'}?" for number in range(2500)]
+    blank: dict[str, Any] = {"options": [], "answer": "yes", "rationale": "", "turns": []}
+    rows = pa.Table.from_pylist([{**blank, "question": question} for question in questions], COLUMNS)
+    write_table(tmp_path / "rows.arrow", rows, COLUMNS)
+    assert measure_texts(TextTask(tmp_path / "rows.arrow", tmp_path / "texts.arrow")) == 2500
+    found = read_table(tmp_path / "texts.arrow")
+    assert found["question_chars"].to_pylist() == [len(question) for question in questions]
+    assert found["ngrams"].to_pylist() == digests(*questions)
