@@ -178,7 +178,8 @@ class Output(_Record):
     """Kinds to draw from; null: all (`sft`) or all that a rule can verify (`rl`)."""
     mixture: Mixture = Field(default_factory=lambda: Mixture())
     validation: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the rows that go to the validation split, whole groups (image, patient, figure) at a time."""
+    """Share of the rows that go to the validation split, whole groups (image, patient, figure) at a time. Rows that one
+    output puts aside are never training rows of another that has a validation split too, even beyond its share."""
     system: str | None = None
     """System message of every prompt."""
     instruction: str | None = None

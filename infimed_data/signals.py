@@ -62,7 +62,7 @@ _SCRIPTS: dict[str, tuple[tuple[int, int], ...]] = {
         (0x3400, 0x4DBF),
         (0x4E00, 0x9FFF),
         (0xF900, 0xFAFF),
-        (0x20000, 0x3134F),
+        (0x20000, 0x323AF),
     ),
     "Kana": ((0x3041, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D)),
     "Hangul": ((0x1100, 0x11FF), (0x3131, 0x318E), (0xAC00, 0xD7A3)),
@@ -74,6 +74,7 @@ _SCRIPTS: dict[str, tuple[tuple[int, int], ...]] = {
     "Hebrew": ((0x591, 0x5F4),),
 }
 """First and last code points of each script's letters (Unicode blocks, without their signs)."""
+_NO_HAN_WORD = r"[^\s" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _SCRIPTS["Han"]) + "]+"
 _SPECIAL_HINT = r"<\||<image|</?s>|<video>|<pad>|<unk>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>"
 
 MEASURED = pa.schema(
@@ -127,7 +128,7 @@ def text_signals(batch: pa.RecordBatch) -> pa.RecordBatch:
     script, share, han = _scripts(everything)
     # Each Chinese character is a word; elsewhere words are what white space separates.
     words = pc.add(
-        pc.count_substring_regex(everything, r"[^\s\p{Han}]+" if pc.any(pc.greater(han, 0)).as_py() else r"\S+"), han
+        pc.count_substring_regex(everything, _NO_HAN_WORD if pc.any(pc.greater(han, 0)).as_py() else r"\S+"), han
     )
     tokens = pc.ceil(pc.add(pc.multiply(pc.subtract(chars, han), 0.27), pc.multiply(han, 0.7)))
     columns = {
@@ -315,6 +316,8 @@ def measure_images(task: ImageTask) -> dict[str, int]:
             continue
         blob = blob_digest(data)
         found = fresh.get(blob) or known.find(blob)
+        if found is not None and (found.get("width") or 0) * (found.get("height") or 0) > task.max_pixels:
+            found = None  # measured under a higher limit
         if found is None:
             decoded += 1
             found = {"blob": blob, "bytes": len(data)}

@@ -302,7 +302,7 @@ def test_packed_images_are_taken_from_their_pack_at_their_size(tmp_path: Path) -
             max_bytes=1 << 20,
             limit_pixels=10**6,
             out=tmp_path / "images.pack",
-        )  # fmt: skip
+        )
     )
     packed = {f"a|{ref}": Packed(tmp_path / "images.pack", offset, size) for ref, offset, size in entries}
     path = written(tmp_path, "sft-train", [{"image_keys": ["a|large.png", "a|small.png"]}], packed=packed)

@@ -1,4 +1,4 @@
-"""Equal pixels have equal digests in any encoding; what does not decode is refused by rule; Qwen's token count holds."""
+"""Equal pixels have equal digests in any encoding; what does not decode is refused by rule; tokens are Qwen's."""
 
 from __future__ import annotations
 
@@ -249,6 +249,12 @@ def test_a_bomb_is_refused_on_its_header() -> None:
     with pytest.raises(Reject) as caught:
         fit(png_header(60_000, 60_000), max_pixels=None, window=True, limit_pixels=LIMIT)
     assert caught.value.rule == "image_too_large"
+
+
+def test_a_stereo_jpeg_is_read_as_its_first_picture() -> None:
+    seen = measured(encoded(photo(seed=1), "MPO", save_all=True, append_images=[photo(seed=2)]))
+    assert (seen.format, seen.width, seen.height) == ("MPO", 160, 120)
+    assert seen.digest == measured(photo(seed=1), "JPEG").digest
 
 
 # The perceptual hash

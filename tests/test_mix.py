@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from infimed_data.manifest import Mixture, Order, Output, Weight
 from infimed_data.mix import Draw, StratumReport, draw, eligible, meta_fields, split_by_group
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "row": pl.UInt32,
     "uid": pl.String,
     "source": pl.String,
