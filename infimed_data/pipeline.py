@@ -41,12 +41,12 @@ _DECIDING = (
     "schema.py",
     "mix.py",
     "dedup",
-    "outputs.py",
+    "outputs",
     "dataset.py",
     "images.py",
     "card.py",
     "pipeline.py",
-    "manifest.py",
+    "manifest",
 )
 HEAVY_ROWS = 10_000
 """Indexes of fewer rows than this are made quicker without worker processes."""
@@ -271,7 +271,7 @@ def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> li
     """The index of every source and split, from its stage or made now."""
     manifest = plan.manifest
     meta = tuple(meta_fields([output for _, output in manifest.outputs.items()]))
-    code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest.py")
+    code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest")
     limits = manifest.filters.model_dump(mode="json")
     stages, tasks = [], []
     for read in reads:

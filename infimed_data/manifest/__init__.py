@@ -1,0 +1,36 @@
+"""The manifest: what a user asks for, typed and frozen. `load_manifest` reads YAML and names every fault with its line.
+
+A manifest's fields are the records of models.py; the meaning of each stands under it.
+"""
+
+from infimed_data.manifest.loading import Positions, load_manifest, place_of
+from infimed_data.manifest.models import (
+    BUDGET_FIELDS,
+    Dedup,
+    Filters,
+    Limits,
+    Manifest,
+    Mixture,
+    Order,
+    Output,
+    Outputs,
+    Source,
+    Weight,
+)
+
+__all__ = [
+    "BUDGET_FIELDS",
+    "Dedup",
+    "Filters",
+    "Limits",
+    "Manifest",
+    "Mixture",
+    "Order",
+    "Output",
+    "Outputs",
+    "Positions",
+    "Source",
+    "Weight",
+    "load_manifest",
+    "place_of",
+]

@@ -1,0 +1,251 @@
+"""What a manifest says: its records, typed and frozen. The meaning of each field stands under it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from infimed_data.errors import did_you_mean
+from infimed_data.schema import AnswerKind, Category
+
+__all__ = [
+    "BUDGET_FIELDS",
+    "Dedup",
+    "Filters",
+    "Limits",
+    "Manifest",
+    "Mixture",
+    "Order",
+    "Output",
+    "Outputs",
+    "Source",
+    "Weight",
+]
+
+BUDGET_FIELDS = (
+    "source",
+    "category",
+    "split",
+    "lang",
+    "license",
+    "answer_kind",
+    "modality",
+    "organ",
+    "question_type",
+    "task",
+)
+"""Fields that a stratum can be made of, besides `meta.NAME`."""
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Source(_Record):
+    """One public data set at one revision."""
+
+    adapter: str
+    """Name of an adapter; `infimed-data adapters` lists them."""
+    location: str
+    """Folder, data file, or zip/tar archive, relative to the manifest's root."""
+    split: str | tuple[str, ...] = "train"
+    """Split or splits to read, by the adapter's names."""
+    revision: str | None = None
+    """Revision of the data set; recorded, and part of the lock."""
+    category: Category
+    license: str | None = None
+    """SPDX identifier or the license's name."""
+    group_key: str | None = None
+    """Field of the source's own rows whose value becomes `group`, in place of the adapter's choice."""
+    expect_rows: int | None = Field(default=None, gt=0)
+    """Published number of rows over all splits; a difference of more than 1% warns."""
+    allow_empty: bool = False
+    """Go on when every row of this source is rejected."""
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings of the adapter; each adapter lists its own."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits, as a tuple."""
+        return (self.split,) if isinstance(self.split, str) else self.split
+
+
+class Filters(_Record):
+    """Limits of the filters; null turns one off."""
+
+    min_image_side_px: int | None = Field(default=28, ge=1)
+    """Shortest side; Qwen2.5-VL's patch is 28 pixels."""
+    max_image_aspect: float | None = Field(default=200.0, gt=1)
+    """Longer side over shorter side; over 200 the model's processor raises."""
+    max_flat_share: float | None = Field(default=0.995, gt=0, le=1)
+    """Share of the pixels with one luminance, from which on an image counts as blank."""
+    min_contrast: float | None = Field(default=1.0, ge=0)
+    """Standard deviation of the luminance (0 to 255), below which an image counts as blank."""
+    min_question_chars: int | None = Field(default=1, ge=1)
+    max_question_chars: int | None = Field(default=20_000, ge=1)
+    """For a conversation: its user and system text together."""
+    min_answer_chars: int | None = Field(default=1, ge=1)
+    max_answer_chars: int | None = Field(default=20_000, ge=1)
+    max_rationale_chars: int | None = Field(default=60_000, ge=1)
+    duplicate_options: bool = True
+    """Drop rows two of whose options are the same text."""
+    special_tokens: bool = True
+    """Drop rows whose text holds a literal `<image>`, `<|im_start|>` or the like."""
+    missing_figure: bool = True
+    """Drop rows without an image whose question points at a figure."""
+    languages: tuple[str, ...] | None = None
+    """Languages to keep, such as [en, zh]; null keeps all."""
+    script_mismatch: bool = True
+    """Drop rows whose script is not that of their language, such as Chinese text marked `en`."""
+
+
+class Dedup(_Record):
+    """Duplicate removal."""
+
+    exact: bool = True
+    """Drop all but one of the rows with the same question, options, answer and pixels."""
+    prefer: tuple[str, ...] = ()
+    """Sources whose copy is kept first; the rest follow in the manifest's order. Ties: the smallest uid."""
+
+
+class Weight(_Record):
+    """A budget that shares what the counts and shares leave of `total`."""
+
+    weight: float = Field(gt=0)
+
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Order(_Record):
+    """Curriculum: rows in the order of a field; ties are shuffled, rows without a value come last."""
+
+    by: str
+    """`words`, `text_tokens`, `question_chars`, `answer_chars`, `rationale_chars`, `pass_rate`, or `meta.NAME`."""
+    descending: bool = False
+
+
+class Mixture(_Record):
+    """Which rows an output draws. Without `total` and `budgets` it takes every eligible row."""
+
+    total: int | None = Field(default=None, gt=0)
+    """Rows of the output, over all strata."""
+    strata: tuple[str, ...] = ("source",)
+    """Fields whose values, joined by `/`, name a stratum."""
+    budgets: Mapping[str, Count | Share | Weight] = Field(default_factory=dict)
+    """By stratum: a whole number is a count; a number with a point is a share of `total` (without a total, of the
+    stratum's own rows); `{weight: w}` shares what is left of `total`. Strata that are not named share the rest of
+    `total` by their sizes, or give all they have where there is no total."""
+    temperature: float = Field(default=1.0, ge=1)
+    """Strata without a budget draw in proportion to size ** (1 / temperature): 1 keeps proportions, large evens out."""
+    max_per_image: int | None = Field(default=None, ge=1)
+    max_per_group: int | None = Field(default=None, ge=1)
+    order: Order | None = None
+    """None: shuffled by the seed."""
+
+    @field_validator("strata")
+    @classmethod
+    def _known_strata(cls, strata: tuple[str, ...]) -> tuple[str, ...]:
+        for name in strata:
+            if name not in BUDGET_FIELDS and not name.startswith("meta."):
+                raise ValueError(
+                    f"{name!r}; allowed: {', '.join(BUDGET_FIELDS)}, meta.NAME{did_you_mean(name, BUDGET_FIELDS)}"
+                )
+        if not strata:
+            raise ValueError("empty; name at least one field")
+        return strata
+
+
+class Output(_Record):
+    """One dataset of the build."""
+
+    sources: tuple[str, ...] | None = None
+    """Sources to draw from; null: all."""
+    categories: tuple[Category, ...] | None = None
+    answer_kinds: tuple[AnswerKind, ...] | None = None
+    """Kinds to draw from; null: all (`sft`) or all that a rule can verify (`rl`)."""
+    mixture: Mixture = Field(default_factory=lambda: Mixture())
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the rows that go to the validation split, whole groups (image, patient, figure) at a time. Rows that one
+    output puts aside are never training rows of another that has a validation split too, even beyond its share."""
+    system: str | None = None
+    """System message of every prompt."""
+    instruction: str | None = None
+    """Text put after the question, such as how to write the answer."""
+    reasoning: bool = True
+    """Whether a completion shows the source's rationale in `<think>` before its `<answer>`; only for `sft`."""
+    answer_tags: bool = True
+    """Whether the answer of a verifiable row stands in `<answer>` tags in a completion; only for `sft`."""
+    max_pixels: int | None = Field(default=None, ge=28 * 28)
+    """Images with more pixels are scaled down; null passes every image through unchanged."""
+    window_deep_images: bool = True
+    """Scale 16-bit and float images to 8 bits by their own range; passed through, trainers would clip them to white."""
+
+
+class Outputs(_Record):
+    """The outputs of a build; at least one."""
+
+    sft: Output | None = None
+    rl: Output | None = None
+
+    def items(self) -> list[tuple[Literal["sft", "rl"], Output]]:
+        """(name, output) of those that are asked for."""
+        found: list[tuple[Literal["sft", "rl"], Output]] = []
+        if self.sft is not None:
+            found.append(("sft", self.sft))
+        if self.rl is not None:
+            found.append(("rl", self.rl))
+        return found
+
+
+class Limits(_Record):
+    """What a hostile or damaged file may cost at most."""
+
+    max_image_bytes: int = Field(default=256 << 20, ge=1)
+    """Encoded size."""
+    max_image_pixels: int = Field(default=100_000_000, ge=1)
+    """Width times height, read from the header before anything is decoded."""
+
+
+class Manifest(_Record):
+    """A whole manifest, after `extends` has been applied."""
+
+    name: str = Field(pattern=_NAME)
+    """Name of the dataset; the folder of its builds."""
+    seed: int = 0
+    """Seeds every draw and shuffle."""
+    root: str = "."
+    """Folder that locations are relative to, itself relative to the manifest's folder."""
+    sources: Mapping[str, Source] = Field(min_length=1)
+    filters: Filters = Field(default_factory=lambda: Filters())
+    dedup: Dedup = Field(default_factory=lambda: Dedup())
+    outputs: Outputs
+    limits: Limits = Field(default_factory=lambda: Limits())
+
+    @field_validator("sources")
+    @classmethod
+    def _names(cls, sources: Mapping[str, Source]) -> Mapping[str, Source]:
+        import re
+
+        for name in sources:
+            if not re.match(_NAME, name):
+                raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (it is the first part of a uid)")
+        return sources
+
+    @field_validator("outputs")
+    @classmethod
+    def _some_output(cls, outputs: Outputs) -> Outputs:
+        if not outputs.items():
+            raise ValueError("none; ask for `sft`, `rl` or both")
+        return outputs
+
+    def resolved(self) -> dict[str, Any]:
+        """The manifest as plain data without its root: what the lock records and the build's digest covers."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        plain.pop("root")
+        return plain

@@ -1,0 +1,201 @@
+"""Where every row ends: exact duplicates, the draw of each output, and its split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from infimed_data.dedup.exact import drop_exact_duplicates
+from infimed_data.errors import BuildError
+from infimed_data.manifest import Manifest
+from infimed_data.mix import Draw, draw, eligible, split_by_group
+
+__all__ = ["Decided", "decide", "deciding_columns", "strata_table"]
+
+OutputName = Literal["sft", "rl"]
+
+
+@dataclass
+class Decided:
+    """Where every row ends."""
+
+    rows: pl.DataFrame
+    """All rows in order of unit, part and row, with their drop or their outputs' splits and positions."""
+    draws: dict[OutputName, Draw]
+    warnings: list[str] = field(default_factory=list)
+
+
+def deciding_columns(manifest: Manifest) -> list[str]:
+    """Columns of an index that `decide` and the planning of files look at; the rest is read where rows are written."""
+    mixtures = [spec.mixture for _, spec in manifest.outputs.items()]
+    named = {name for mixture in mixtures for name in mixture.strata if name not in _CONSTANTS}
+    named |= {mixture.order.by for mixture in mixtures if mixture.order}
+    always = {
+        "uid", "digest", "answer_kind", "group", "images", "image_keys", "image_bytes", "max_pixels", "deep",
+        "stage", "rule", "value", "limit", "twin",
+    }  # fmt: skip
+    return sorted(always | named)
+
+
+_CONSTANTS = ("source", "split", "category", "license")
+"""Fields that all rows of a unit share."""
+
+
+def decide(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest) -> Decided:
+    """Duplicates, draws and splits over the indexes of all units, given as (source, split, index)."""
+    frames = [
+        frame.with_columns(
+            pl.lit(unit, pl.UInt32).alias("unit"),
+            pl.lit(source).alias("source"),
+            pl.lit(split).alias("split"),
+            pl.lit(manifest.sources[source].category).alias("category"),
+            pl.lit(manifest.sources[source].license, pl.String).alias("license"),
+        )
+        for unit, (source, split, frame) in enumerate(indexes)
+    ]
+    rows = pl.concat(frames).with_row_index("number")
+    if manifest.dedup.exact:
+        preference = [*manifest.dedup.prefer, *(s for s in manifest.sources if s not in manifest.dedup.prefer)]
+        rows = drop_exact_duplicates(rows, preference)
+    alive = rows.filter(pl.col("rule").is_null())
+    draws: dict[OutputName, Draw] = {}
+    chosen: dict[OutputName, np.ndarray[Any, np.dtype[np.bool_]]] = {}
+    refused: dict[int, tuple[str, str, str]] = {}
+    for name, spec in manifest.outputs.items():
+        conditions = eligible(name, spec)
+        fits = alive.filter(*(condition for condition, _ in conditions.values())) if conditions else alive
+        order = {spec.mixture.order.by} if spec.mixture.order else set()
+        wanted = {"number", "uid", "images", "group", *spec.mixture.strata, *order}
+        missing = sorted(wanted - set(fits.columns))
+        if missing:
+            raise BuildError(
+                f"outputs.{name}.mixture: no field {missing[0]!r} to order by; allowed: {', '.join(fits.columns)}"
+            )
+        draws[name] = draw(fits.select(*wanted).rename({"number": "row"}), name, spec.mixture, seed=manifest.seed)
+        for number, reason in draws[name].refused.items():
+            refused.setdefault(number, (reason[0], f"{name}: {reason[1]}", reason[2]))
+        taken = np.zeros(len(rows), np.bool_)
+        taken[draws[name].chosen.to_numpy()] = True
+        chosen[name] = taken
+    rows = _with_positions(rows, draws, chosen, manifest)
+    rows = _with_undrawn(rows, refused, manifest)
+    decided = Decided(rows, draws)
+    _check_outputs(decided, manifest)
+    return decided
+
+
+def _with_positions(
+    rows: pl.DataFrame,
+    draws: Mapping[OutputName, Draw],
+    chosen: Mapping[OutputName, np.ndarray[Any, np.dtype[np.bool_]]],
+    manifest: Manifest,
+) -> pl.DataFrame:
+    """Adds output, and each output's split and position within it."""
+    shares = {name: spec.validation for name, spec in manifest.outputs.items()}
+    drawn = rows.select("uid", "images", "group", row="number").with_columns(
+        pl.Series(name, taken) for name, taken in chosen.items()
+    ).filter(pl.any_horizontal(*chosen))  # fmt: skip
+    aside = split_by_group(drawn, {str(k): v for k, v in shares.items()}, seed=manifest.seed)
+    columns = []
+    for name in ("sft", "rl"):
+        side = np.zeros(len(rows), np.int8)
+        position = np.full(len(rows), -1, np.int64)
+        if name in draws:
+            ordered = draws[name].chosen.to_numpy()
+            held = np.isin(ordered, np.fromiter(aside[name], np.int64, len(aside[name])))
+            for code, members in ((1, ordered[~held]), (2, ordered[held])):
+                side[members] = code
+                position[members] = np.arange(len(members))
+        columns += [
+            pl.Series(f"{name}_split", side).replace_strict(
+                {1: "train", 2: "validation"}, default=None, return_dtype=pl.String
+            ),
+            pl.Series(f"{name}_position", position).replace(-1, None),
+        ]
+    rows = rows.with_columns(columns)
+    return rows.with_columns(
+        output=pl.concat_str(
+            [pl.when(pl.col(f"{n}_split").is_not_null()).then(pl.lit(n)) for n in ("sft", "rl")],
+            separator="+", ignore_nulls=True,
+        ).replace("", None)
+    )  # fmt: skip
+
+
+def _with_undrawn(rows: pl.DataFrame, refused: Mapping[int, tuple[str, str, str]], manifest: Manifest) -> pl.DataFrame:
+    """Marks rows that no output drew as dropped by the stage `mix`."""
+    undrawn = pl.col("rule").is_null() & pl.col("output").is_null()
+    numbers = list(refused)
+    reasons = pl.DataFrame(
+        {
+            "number": numbers,
+            "mix_rule": [refused[n][0] for n in numbers],
+            "mix_value": [refused[n][1] for n in numbers],
+            "mix_limit": [refused[n][2] for n in numbers],
+        },
+        schema={"number": pl.UInt32, "mix_rule": pl.String, "mix_value": pl.String, "mix_limit": pl.String},
+    )
+    reasons = rows.select("number").join(reasons, on="number", how="left", maintain_order="left")
+    allowed = "; ".join(
+        f"{name}: " + ", ".join(f"{fieldname} {limit}" for fieldname, (_, limit) in eligible(name, spec).items())
+        for name, spec in manifest.outputs.items()
+    )
+    shown = pl.format("{}, {}, {}", "source", "category", "answer_kind")
+    return rows.with_columns(
+        stage=pl.when(undrawn).then(pl.lit("mix")).otherwise("stage"),
+        rule=pl.when(undrawn).then(reasons["mix_rule"].fill_null("not_eligible")).otherwise("rule"),
+        value=pl.when(undrawn).then(pl.lit(reasons["mix_value"]).fill_null(shown)).otherwise("value"),
+        limit=pl.when(undrawn).then(pl.lit(reasons["mix_limit"]).fill_null(pl.lit(allowed))).otherwise("limit"),
+    )
+
+
+def _check_outputs(decided: Decided, manifest: Manifest) -> None:
+    for name, spec in manifest.outputs.items():
+        if not len(decided.draws[name].chosen):
+            raise BuildError(
+                f"outputs.{name}: no row is left for it; `infimed-data build --dry-run` and the drops by rule say why"
+                f"{_why_empty(decided.rows)}"
+            )
+        held = decided.rows.filter(pl.col(f"{name}_split") == "validation").height
+        if spec.validation and not held:
+            decided.warnings.append(
+                f"outputs.{name}.validation: asked {spec.validation:g} of the rows, got none: no group of rows that "
+                "share an image or a patient is small enough"
+            )
+    splits = decided.rows.filter(pl.col("output") == "sft+rl")
+    crossed = splits.filter(pl.col("sft_split") != pl.col("rl_split")).height
+    if crossed:
+        decided.warnings.append(
+            f"{crossed} validation rows of one output are training rows of the other; "
+            "give both outputs the same `validation` share to keep them apart"
+        )
+
+
+def _why_empty(rows: pl.DataFrame) -> str:
+    rules = (
+        rows.filter(pl.col("rule").is_not_null())
+        .group_by("rule")
+        .len()
+        .sort("len", "rule", descending=[True, False])
+        .head(4)
+    )
+    counted = ", ".join(f"{rule} {count:,}" for rule, count in rules.iter_rows())
+    return f" ({counted})" if counted else ""
+
+
+def strata_table(decided: Decided) -> dict[str, Any]:
+    """What each output asked for and got, for the lock and the card."""
+    found: dict[str, Any] = {}
+    for name, drawn in decided.draws.items():
+        split = decided.rows[f"{name}_split"]
+        found[name] = {
+            "asked": drawn.asked,
+            "rows": len(drawn.chosen),
+            "train": int((split == "train").sum()),
+            "validation": int((split == "validation").sum()),
+            "strata": [asdict(report) for report in drawn.strata],
+        }
+    return found
