@@ -292,7 +292,8 @@ class _ImageColumn:
     def __init__(self, task: FileTask) -> None:
         self._task = task
         self._slots: dict[str, int] = {}
-        self._blobs: list[bytes] = []
+        self._blobs: dict[bytes, int] = {}  # once each: PyArrow pads a dictionary page with stray memory for repeats
+        self._sizes: list[int] = []
         self._indices: list[int] = []
         self._paths: list[str | None] = []
         self._offsets = [0]
@@ -302,11 +303,13 @@ class _ImageColumn:
         """Adds a row with these images."""
         for key in keys:
             if key not in self._slots:
-                self._slots[key] = len(self._blobs)
-                self._blobs.append(self._read(key))
+                blob = self._read(key)
+                self._slots[key] = self._blobs.setdefault(blob, len(self._blobs))
+                if len(self._blobs) > len(self._sizes):
+                    self._sizes.append(len(blob))
             self._indices.append(self._slots[key])
             self._paths.append(_shown_path(key))
-            self.unpacked_bytes += len(self._blobs[self._slots[key]])
+            self.unpacked_bytes += self._sizes[self._slots[key]]
         self._offsets.append(len(self._indices))
 
     def _read(self, key: str) -> bytes:
@@ -327,7 +330,7 @@ class _ImageColumn:
     def array(self) -> pa.ListArray:
         """The column: list<struct<bytes: dictionary<binary>, path>>."""
         encoded = pa.DictionaryArray.from_arrays(
-            pa.array(self._indices, pa.int32()), pa.array(self._blobs, pa.binary())
+            pa.array(self._indices, pa.int32()), pa.array(list(self._blobs), pa.binary())
         )
         image = pa.StructArray.from_arrays([encoded, pa.array(self._paths, pa.string())], names=["bytes", "path"])
         return pa.ListArray.from_arrays(pa.array(self._offsets, pa.int32()), image)

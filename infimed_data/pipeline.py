@@ -357,7 +357,13 @@ def _finish(
         for leftover in partial.rglob(".tmp-*"):
             leftover.unlink(missing_ok=True)
         files = write_build(
-            partial, options.work / "spill" / digest, units, decided, manifest, engine, quiet=options.quiet
+            partial,
+            options.work / "spill" / f"{digest}-{key_of(str(final.absolute()))[:8]}",
+            units,
+            decided,
+            manifest,
+            engine,
+            quiet=options.quiet,
         )
         lock = _lock(plan, reads, decided, sources, files, [warning.text for warning in (*warnings, *notes)], digest)
         (partial / "README.md").write_text(card_text(lock), "utf-8")

@@ -253,6 +253,17 @@ def test_an_image_of_many_rows_is_stored_once(tmp_path: Path) -> None:
     assert len(pq.read_table(path).column("images")) == 50
 
 
+def test_equal_images_under_two_names_are_stored_once_and_nothing_else_is(tmp_path: Path) -> None:
+    """PyArrow leaves room for a repeated dictionary value and fills it with stray memory: never in our files."""
+    Image.effect_noise((300, 300), 90).save(tmp_path / "x.png")
+    (tmp_path / "y.png").write_bytes((tmp_path / "x.png").read_bytes())
+    size = (tmp_path / "x.png").stat().st_size
+    path = written(tmp_path, "sft-train", [{"image_keys": ["a|x.png", "a|y.png"]}] * 5)
+    assert pq.read_metadata(path).row_group(0).column(4).path_in_schema == "images.list.element.bytes"
+    assert size < pq.read_metadata(path).row_group(0).column(4).total_uncompressed_size < size + 200
+    assert [image["path"] for image in pq.read_table(path)["images"].to_pylist()[0]] == ["x.png", "y.png"]
+
+
 def test_row_groups_end_at_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.png").write_bytes(png(1))
     monkeypatch.setattr(dataset, "ROW_GROUP_ROWS", 4)
