@@ -358,3 +358,11 @@ def test_a_circle_and_a_missing_parent_are_named(tmp_path: Path) -> None:
     assert problems(orphan)[0].startswith(f"{tmp_path / 'bb.yaml'}: no such manifest")
     several = write(tmp_path, HEAD + OUTPUTS + "extends: [a.yaml]\n", "several.yaml")
     assert problems(several)[0].endswith("extends: give the path of one manifest")
+
+
+def test_the_engine_is_checked_and_never_part_of_a_build(tmp_path: Path) -> None:
+    plain = load_manifest(write(tmp_path, HEAD + OUTPUTS))[0]
+    named = load_manifest(write(tmp_path, HEAD + "engine: local\n" + OUTPUTS))[0]
+    assert named.resolved() == plain.resolved()
+    (problem,) = problems(write(tmp_path, HEAD + "engine: locl\n" + OUTPUTS))
+    assert "engine: 'locl'; allowed: local; did you mean 'local'?" in problem

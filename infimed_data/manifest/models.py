@@ -221,6 +221,8 @@ class Manifest(_Record):
     """Seeds every draw and shuffle."""
     root: str = "."
     """Folder that locations are relative to, itself relative to the manifest's folder."""
+    engine: Literal["local"] = "local"
+    """Where stages run: `local` is worker processes of this machine. No engine changes a byte of the build."""
     sources: Mapping[str, Source] = Field(min_length=1)
     filters: Filters = Field(default_factory=lambda: Filters())
     dedup: Dedup = Field(default_factory=lambda: Dedup())
@@ -245,7 +247,8 @@ class Manifest(_Record):
         return outputs
 
     def resolved(self) -> dict[str, Any]:
-        """The manifest as plain data without its root: what the lock records and the build's digest covers."""
+        """The manifest as plain data without its root and engine: what the lock records and the build's digest covers."""
         plain: dict[str, Any] = self.model_dump(mode="json")
         plain.pop("root")
+        plain.pop("engine")
         return plain
