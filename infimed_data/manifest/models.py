@@ -247,7 +247,7 @@ class Manifest(_Record):
         return outputs
 
     def resolved(self) -> dict[str, Any]:
-        """The manifest as plain data without its root and engine: what the lock records and the build's digest covers."""
+        """The manifest as plain data without root and engine: what the lock records and the build's digest covers."""
         plain: dict[str, Any] = self.model_dump(mode="json")
         plain.pop("root")
         plain.pop("engine")
