@@ -17,6 +17,7 @@ __all__ = [
     "DROPS",
     "IMAGES",
     "LABELS",
+    "MEASURED",
     "ORIGINS",
     "ROWS",
     "SAMPLES",
@@ -160,6 +161,32 @@ SIGNALS = pa.schema(
 )
 """Measurements of a row's text, in the order of the ingested rows; `ngrams` are digests of word n-grams."""
 
+_MEASURES: list[tuple[str, pa.DataType]] = [
+    ("format", pa.string()),
+    ("mode", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("phash", pa.uint64()),
+    ("mean", pa.float32()),
+    ("contrast", pa.float32()),
+    ("sharpness", pa.float32()),
+    ("flat_share", pa.float32()),
+    ("error", pa.string()),
+]
+
+MEASURED = pa.schema(
+    [
+        ("ref", pa.string()),
+        ("blob", pa.string()),
+        ("bytes", pa.int64()),
+        ("digest", pa.string()),
+        *_MEASURES,
+        ("error_value", pa.string()),
+        ("error_limit", pa.string()),
+    ]
+)
+"""What the image stage writes: one row a reference."""
+
 IMAGES = pa.schema(
     [
         ("digest", pa.string()),
@@ -167,16 +194,7 @@ IMAGES = pa.schema(
         ("ref", pa.string()),
         ("blob", pa.string()),
         ("bytes", pa.int64()),
-        ("format", pa.string()),
-        ("mode", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("phash", pa.uint64()),
-        ("mean", pa.float32()),
-        ("contrast", pa.float32()),
-        ("sharpness", pa.float32()),
-        ("flat_share", pa.float32()),
-        ("error", pa.string()),
+        *_MEASURES,
         ("rows_read", pa.int64()),
         ("rows_kept", pa.int64()),
     ]

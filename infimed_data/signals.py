@@ -19,13 +19,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from infimed_data.images import blob_digest, measure
-from infimed_data.schema import SIGNALS, Reject
+from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.text import SPECIAL_TOKENS, normalise
 
 __all__ = [
-    "MEASURED",
     "NGRAM_WORDS",
     "ImageTask",
     "TextTask",
@@ -76,28 +75,6 @@ _SCRIPTS: dict[str, tuple[tuple[int, int], ...]] = {
 """First and last code points of each script's letters (Unicode blocks, without their signs)."""
 _NO_HAN_WORD = r"[^\s" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _SCRIPTS["Han"]) + "]+"
 _SPECIAL_HINT = r"<\||<image|</?s>|<video>|<pad>|<unk>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>"
-
-MEASURED = pa.schema(
-    [
-        ("ref", pa.string()),
-        ("blob", pa.string()),
-        ("bytes", pa.int64()),
-        ("digest", pa.string()),
-        ("format", pa.string()),
-        ("mode", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("phash", pa.uint64()),
-        ("mean", pa.float32()),
-        ("contrast", pa.float32()),
-        ("sharpness", pa.float32()),
-        ("flat_share", pa.float32()),
-        ("error", pa.string()),
-        ("error_value", pa.string()),
-        ("error_limit", pa.string()),
-    ]
-)
-"""What the image stage writes: one row a reference."""
 
 
 @dataclass(frozen=True)

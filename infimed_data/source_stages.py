@@ -21,7 +21,8 @@ from infimed_data.errors import ManifestError, SourceError, did_you_mean
 from infimed_data.ingest import IngestTask, ingest_shard
 from infimed_data.manifest import Limits, Source
 from infimed_data.progress import Progress
-from infimed_data.signals import MEASURED, ImageTask, TextTask, measure_images, measure_texts
+from infimed_data.schema import MEASURED
+from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts
 from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place, is_cell
 from infimed_data.storage.stages import Fingerprints, Stage, code_digest, file_digest, key_of, read_table, write_table
 from infimed_data.storage.tables import TableFile, plan_shards
@@ -135,7 +136,7 @@ class Reading:
         containers = sorted(
             {ref.partition("!")[0].partition("#")[0] for ref in self.refs if is_cell(ref) or "!" in ref}
         )
-        code = code_digest("images.py", "signals.py", "storage/places.py")
+        code = code_digest("schema.py", "images.py", "signals.py", "storage/places.py")
         limits = (self.limits.max_image_bytes, self.limits.max_image_pixels)
         key = key_of("images", code, limits, states, {c: self._digest(c) for c in containers}, self._refs_digest)
         return Stage(self.work, f"images-{code[:8]}", f"{self.source}-{self.split}", key)

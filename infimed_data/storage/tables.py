@@ -25,7 +25,6 @@ from infimed_data.schema import Reject
 from infimed_data.storage.places import Place
 
 __all__ = [
-    "MISSING_CELL",
     "TableFile",
     "TableRow",
     "TableShard",
@@ -41,7 +40,6 @@ WHOLE_JSON_BYTES = 32 << 20
 """A JSON document up to this size is parsed at once; a larger one element by element."""
 MAX_ROW_BYTES = 64 << 20
 """A single JSON element or CSV cell larger than this is refused."""
-MISSING_CELL = "missing"
 
 
 @dataclass(frozen=True, slots=True)
