@@ -559,7 +559,7 @@ def test_errors_do_not_reach_the_terminal_raw(build: Build) -> None:
 def test_stops_in_time(build: Build) -> None:
     for sql in (
         "SELECT sleep_ms(60000)",
-        "SELECT count(*) FROM range(1000000000000) WHERE (range * 7) % 3 = 4",
+        "SELECT count(*) FROM range(1000000000000) WHERE hash(range) = 4",
         "SELECT * FROM range(1000000000000) WHERE range < 0",
     ):
         start = time.monotonic()
