@@ -76,8 +76,8 @@ def build(
     """Build a dataset version; the last line on stdout is its folder."""
     with _one_line_errors():
         from infimed_data.engine import default_processes, leave_pandas_out
-        from infimed_data.pipeline import BuildOptions
         from infimed_data.pipeline import build as run_build
+        from infimed_data.plan import BuildOptions
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
@@ -94,7 +94,7 @@ def build(
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
     """Check a manifest and find its sources' files; print warnings. Reads no rows."""
     with _one_line_errors():
-        from infimed_data.pipeline import BuildOptions, load_plan, semantic_warnings
+        from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 
         plan = load_plan(manifest, BuildOptions(Path(), work, 1, root))
         for warning in semantic_warnings(plan):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from infimed_data.pipeline import BuildOptions, load_plan, semantic_warnings
+from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 from infimed_data.source_stages import Reading
 from infimed_data.storage.tables import count_rows
 

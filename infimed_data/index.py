@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
+from infimed_data.decontaminate.keys import group_keys
 from infimed_data.filters import apply_filters
 from infimed_data.images import image_tokens, is_deep
 from infimed_data.manifest import Filters
@@ -44,14 +45,19 @@ class IndexTask:
     texts: tuple[Path, ...]
     images: Path
     name: str
-    filters: Filters
+    key_space: str | None
+    filters: Filters | None
+    """None: rows are not judged (benchmarks)."""
     meta: tuple[str, ...]
     out: Path
 
 
 def write_index(task: IndexTask) -> int:
     """Writes the index, one batch an ingested part; returns the number of rows that the filters dropped."""
-    frame = index_source(task.rows, task.texts, task.images, name=task.name, filters=task.filters, meta=task.meta)
+    frame = index_source(
+        task.rows, task.texts, task.images,
+        name=task.name, key_space=task.key_space, filters=task.filters, meta=task.meta,
+    )  # fmt: skip
     table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     table = table.cast(pa.schema([(field.name, _small(field.type)) for field in table.schema]))
     sizes = np.bincount(frame["part"].to_numpy(), minlength=len(task.rows))
@@ -76,7 +82,14 @@ def _small(kind: pa.DataType) -> pa.DataType:
 
 
 def index_source(
-    rows: Sequence[Path], texts: Sequence[Path], images: Path, *, name: str, filters: Filters, meta: Sequence[str]
+    rows: Sequence[Path],
+    texts: Sequence[Path],
+    images: Path,
+    *,
+    name: str,
+    key_space: str | None,
+    filters: Filters | None,
+    meta: Sequence[str],
 ) -> pl.DataFrame:
     """The index of one source and split, in ingest order. `meta` names fields of the rows' meta to bring along."""
     pictures = _pictures(images, name.partition("/")[0])
@@ -84,7 +97,7 @@ def index_source(
         index_part(part, row_path, text_path, pictures, filters=filters, meta=meta)
         for part, (row_path, text_path) in enumerate(zip(rows, texts, strict=True))
     ]
-    return key_rows(pl.concat(parts), name)
+    return key_rows(pl.concat(parts), name).with_columns(group_keys(key_space))
 
 
 def _pictures(path: Path, source: str) -> pl.DataFrame:
@@ -101,7 +114,7 @@ def _pictures(path: Path, source: str) -> pl.DataFrame:
 
 
 def index_part(
-    part: int, rows: Path, texts: Path, pictures: pl.DataFrame, *, filters: Filters, meta: Sequence[str]
+    part: int, rows: Path, texts: Path, pictures: pl.DataFrame, *, filters: Filters | None, meta: Sequence[str]
 ) -> pl.DataFrame:
     """The index of one ingested part, judged by the filters, without uids."""
     frame = pl.DataFrame(read_table(rows, [*_ROW_COLUMNS, "meta"] if meta else _ROW_COLUMNS))
@@ -123,7 +136,8 @@ def index_part(
         limit=pl.col("reject_limit"),
         twin=pl.lit(None, pl.String),
     )
-    return apply_filters(frame, filters).drop(*_JUDGED_ONLY, "reject_rule", "reject_value", "reject_limit")
+    judged = frame if filters is None else apply_filters(frame, filters)
+    return judged.drop(*_JUDGED_ONLY, "reject_rule", "reject_value", "reject_limit")
 
 
 def _row_pictures(frame: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import xxhash
 
 from infimed_data.adapters import load_adapter
 from infimed_data.adapters.contract import Context
-from infimed_data.schema import ROWS, Reject, Sample
+from infimed_data.schema import ROWS, Reject, Sample, why_absent
 from infimed_data.storage.stages import write_table
 from infimed_data.storage.tables import TableRow, TableShard, read_rows
 from infimed_data.text import normalise
@@ -51,6 +51,7 @@ def _batches(task: IngestTask, counts: dict[str, int]) -> Iterator[pa.RecordBatc
                 if sample is None:
                     continue
                 record = _record(sample, row, task.group_key)
+                counts["rejected"] += record["reject_rule"] is not None
             except Reject as reject:
                 counts["rejected"] += 1
                 record = _rejected(reject, row.file, row.number, row.data, row.key or _own_id(row.data))
@@ -79,6 +80,8 @@ def _record(sample: Sample, row: TableRow, group_key: str | None) -> dict[str, A
         if value is None:
             raise Reject("group_key_missing", None, group_key)
         group = str(value)
+    images = [(ref, why_absent(ref)) for ref in sample.images]
+    missing = next((why for _, why in images if why), None)
     return {
         "row_key": sample.row_key,
         "file": row.file,
@@ -99,9 +102,12 @@ def _record(sample: Sample, row: TableRow, group_key: str | None) -> dict[str, A
         "task": sample.task,
         "pass_rate": sample.pass_rate,
         "meta": orjson.dumps(sample.meta, option=orjson.OPT_SORT_KEYS, default=str).decode() if sample.meta else "{}",
-        "image_refs": sample.images,
+        "image_refs": [ref for ref, why in images if why is None],
         "row_digest": _row_digest(row.data),
         "text_digest": _text_digest(sample),
+        "reject_rule": missing and missing.rule,
+        "reject_value": missing and missing.value,
+        "reject_limit": missing and missing.limit,
     }
 
 

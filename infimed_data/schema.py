@@ -12,11 +12,14 @@ from typing import Any, Literal, NamedTuple, get_args
 import pyarrow as pa
 
 __all__ = [
+    "ABSENT_RULES",
     "ANSWER_KINDS",
+    "BENCHMARKS",
     "CATEGORIES",
     "DROPS",
     "IMAGES",
     "LABELS",
+    "LEAKS",
     "MEASURED",
     "ORIGINS",
     "ROWS",
@@ -30,6 +33,8 @@ __all__ = [
     "Reject",
     "Sample",
     "Turn",
+    "absent",
+    "why_absent",
 ]
 
 AnswerKind = Literal["choice", "multi_choice", "yes_no", "number", "short_text", "open", "none"]
@@ -69,6 +74,24 @@ class Reject(Exception):  # noqa: N818  (it names what happens to the row)
         self.limit = None if limit is None else str(limit)[:200]
 
 
+ABSENT_RULES = ("image_missing", "image_ambiguous")
+"""Rules that reject a row for want of its image alone."""
+_ABSENT = "\0absent\0"
+
+
+def absent(reject: Reject) -> str:
+    """A reference for an image that is not there, which says why."""
+    return _ABSENT + "\0".join((reject.rule, reject.value or "", reject.limit or ""))
+
+
+def why_absent(ref: str) -> Reject | None:
+    """Why an image is not there, or None where `ref` says where it is."""
+    if not ref.startswith(_ABSENT):
+        return None
+    rule, value, limit = ref.removeprefix(_ABSENT).split("\0")
+    return Reject(rule, value or None, limit or None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One row of a source in canonical form, as its adapter read it."""
@@ -85,7 +108,7 @@ class Sample:
     """Letter of the right option, or letters joined by commas."""
     answer_kind: AnswerKind = "open"
     images: tuple[str, ...] = ()
-    """References to images, as `ImageFinder` or `TableRow.cell` gave them."""
+    """References to images, as `Context.image` or `TableRow.cell` gave them."""
     image_slots: tuple[ImageSlot, ...] = ()
     """Position of each image; empty means: all of them before the text."""
     turns: tuple[Turn, ...] = ()
@@ -156,10 +179,15 @@ SIGNALS = pa.schema(
         ("special_token", pa.string()),
         ("figure_reference", pa.string()),
         ("duplicate_option", pa.string()),
-        ("ngrams", pa.list_(pa.uint64())),
+        ("asked", pa.list_(pa.uint32())),
+        ("offered", pa.list_(pa.uint32())),
+        ("answered", pa.list_(pa.uint32())),
+        ("told", pa.list_(pa.uint32())),
     ]
 )
-"""Measurements of a row's text, in the order of the ingested rows; `ngrams` are digests of word n-grams."""
+"""Measurements of a row's text, in the order of the ingested rows. The last four are its words as numbers (words.py):
+what is asked (the question, users' and system messages), the options (each ends in a 0), the answer, and what is told
+(rationale, assistant's messages). Duplicates and leaks are found by these."""
 
 _MEASURES: list[tuple[str, pa.DataType]] = [
     ("format", pa.string()),
@@ -246,6 +274,7 @@ DROPS = pa.schema(
         ("answer_kind", pa.string()),
         ("modality", pa.string()),
         ("question", pa.string()),
+        ("options", pa.list_(pa.string())),
         ("answer", pa.string()),
         ("images", pa.list_(pa.string())),
         ("image_refs", pa.list_(pa.string())),
@@ -255,6 +284,42 @@ DROPS = pa.schema(
     ]
 )
 """Every dropped row, with the stage and rule that dropped it, the value seen, the limit, and its twin's uid."""
+
+LEAKS = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("benchmark", pa.string()),
+        ("benchmark_uid", pa.string()),
+        ("grade", pa.string()),
+        ("action", pa.string()),
+        ("score", pa.float64()),
+        ("evidence", pa.string()),
+        ("limit", pa.string()),
+        ("matches", pa.int64()),
+        ("image", pa.string()),
+        ("benchmark_image", pa.string()),
+        ("pair", pa.string()),
+        ("mark", pa.string()),
+    ]
+)
+"""One row a row that a benchmark has too, benchmark and grade: the benchmark's row that comes closest, how many of its
+rows match (`matches`), the score and its evidence, and what was done about it (`drop` or `report`; a row may have been
+dropped for another reason before). `pair` names what was compared, for marks; `mark` is what a reviewer said."""
+
+BENCHMARKS = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("benchmark", pa.string()),
+        ("split", pa.string()),
+        ("question", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("images", pa.list_(pa.string())),
+        ("group", pa.string()),
+    ]
+)
+"""The benchmark rows that `leaks` names; without their answers."""
 
 ORIGINS = pa.schema([("uid", pa.string()), ("file", pa.string()), ("row_number", pa.int64())])
 """Where each row was read: file within its source's location, and position in it from 0. The only table that changes

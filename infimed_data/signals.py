@@ -23,19 +23,15 @@ from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.text import SPECIAL_TOKENS, normalise
+from infimed_data.words import word_digests, word_lists
 
 __all__ = [
-    "NGRAM_WORDS",
     "ImageTask",
     "TextTask",
     "measure_images",
     "measure_texts",
-    "ngram_digests",
     "read_image_bytes",
 ]
-
-NGRAM_WORDS = 5
-"""Words of an n-gram; a text with fewer words is one n-gram of all of them."""
 
 _FIGURE = (
     r"(?i)\b(?:(?:see|refer to|shown in|depicted in|based on|according to|in|on)\s+(?:the\s+|this\s+)?"
@@ -119,7 +115,10 @@ def text_signals(batch: pa.RecordBatch) -> pa.RecordBatch:
         "special_token": _first_match(everything, _SPECIAL_HINT, SPECIAL_TOKENS),
         "figure_reference": _first_match(asked_text, _FIGURE, _FIGURE),
         "duplicate_option": _duplicate_options(options),
-        "ngrams": ngram_digests(asked_text),
+        "asked": word_lists(asked_text),
+        "offered": _offered(options),
+        "answered": word_lists(answer),
+        "told": word_lists(pc.binary_join_element_wise(rationale, replied, "\n")),
     }
     return pa.RecordBatch.from_arrays([pc.cast(columns[field.name], field.type) for field in SIGNALS], schema=SIGNALS)
 
@@ -194,79 +193,14 @@ def _duplicate_options(options: pa.Array) -> pa.Array:
     return pa.array(found, pa.string())
 
 
-_ODD = np.uint64(0x9E3779B97F4A7C15)
-_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
-_WORD_BYTE = np.zeros(256, np.bool_)
-_WORD_BYTE[[*range(48, 58), *range(97, 123), *range(128, 256)]] = True
-_CJK_LEAD = np.zeros(256, np.bool_)
-_CJK_LEAD[0xE3:0xEA] = True
-
-
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of splitmix64: every input bit reaches every output bit."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-@lru_cache(maxsize=2)
-def _powers(size: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """(powers, inverse powers) of the hash base modulo 2**64."""
-    base, inverse = np.full(size, _ODD), np.full(size, _INVERSE)
-    base[0] = inverse[0] = 1
-    return np.cumprod(base, dtype=np.uint64), np.cumprod(inverse, dtype=np.uint64)
-
-
-def ngram_digests(texts: pa.Array, *, words: int = NGRAM_WORDS) -> pa.ListArray:
-    """Digests of each text's n-grams of `words` words, in order, as list<uint64>.
-
-    Words are runs of letters and digits of the lower-cased text; each Chinese character is a word. Equal texts are
-    hashed once. The digest of a word is a polynomial over its UTF-8 bytes modulo 2**64, mixed: the same everywhere.
-    """
-    encoded = pc.dictionary_encode(pc.fill_null(texts, ""))
-    distinct = pc.utf8_lower(encoded.dictionary)
-    hashes, owners = _word_hashes(distinct)
-    count = len(distinct)
-    bounds = np.searchsorted(owners, np.arange(count + 1))
-    lengths = np.diff(bounds)
-    grams_each = np.where(lengths == 0, 0, np.maximum(lengths - words + 1, 1))
-    offsets = np.concatenate([[0], np.cumsum(grams_each)])
-    owner = np.repeat(np.arange(count), grams_each)
-    first = bounds[owner] + (np.arange(offsets[-1]) - offsets[owner])
-    grams = np.zeros(offsets[-1], np.uint64)
-    padded = np.concatenate([hashes, np.zeros(words, np.uint64)])
-    for step in range(words):
-        inside = first + step < bounds[owner + 1]
-        grams = _mix(grams * np.uint64(31) + np.where(inside, padded[first + step], np.uint64(step + 1)))
-    per_text = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(grams))
-    return per_text.take(encoded.indices)
-
-
-def _word_hashes(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """(hash, index of the text) of every word."""
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\n")
-    data = np.frombuffer(joined[0].as_buffer(), np.uint8) if len(texts) else np.zeros(0, np.uint8)
-    if not len(data):
-        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
-    text_starts = np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]
-    inside = _WORD_BYTE[data]
-    lead = _CJK_LEAD[data]
-    after = np.zeros_like(lead)
-    after[3:] = lead[:-3]
-    before = np.concatenate([[False], inside[:-1]])
-    begins = inside & (~before | lead | after)
-    starts = np.flatnonzero(begins)
-    next_inside = np.concatenate([inside[1:], [False]])
-    next_begins = np.concatenate([begins[1:], [False]])
-    ends = np.flatnonzero(inside & (~next_inside | next_begins)) + 1
-    powers, inverses = _powers(1 << max(16, len(data).bit_length()))
-    sums = np.concatenate(
-        [np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)])]
-    )
-    hashes = _mix((sums[ends] - sums[starts]) * inverses[starts])
-    owners = np.searchsorted(text_starts, starts, side="right") - 1
-    return hashes, owners
+def _offered(options: pa.Array) -> pa.ListArray:
+    """The words of each row's options, each option followed by a 0."""
+    lists = pc.fill_null(options, [])
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    words, bounds = word_digests(lists.values.slice(offsets[0], offsets[-1] - offsets[0]))
+    ended = np.insert(words, bounds[1:], np.uint32(0))
+    starts = bounds + np.arange(len(bounds))  # a 0 more before each option than the one before had
+    return pa.ListArray.from_arrays(pa.array(starts[offsets - offsets[0]], pa.int32()), pa.array(ended, pa.uint32()))
 
 
 @dataclass(frozen=True)

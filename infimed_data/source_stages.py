@@ -19,7 +19,7 @@ from infimed_data.adapters.contract import Adapter, Context
 from infimed_data.engine import Engine
 from infimed_data.errors import ManifestError, SourceError, did_you_mean
 from infimed_data.ingest import IngestTask, ingest_shard
-from infimed_data.manifest import Limits, Source
+from infimed_data.manifest import Limits, Reads
 from infimed_data.progress import Progress
 from infimed_data.schema import MEASURED
 from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts
@@ -44,7 +44,7 @@ class Reading:
 
     source: str
     split: str
-    spec: Source
+    spec: Reads
     adapter: Adapter
     context: Context
     files: list[TableFile]
@@ -112,7 +112,7 @@ class Reading:
     @cached_property
     def texts(self) -> Stage:
         """The stage of text signals."""
-        key = key_of("texts", code_digest("schema.py", "text.py", "signals.py"), self.ingest.key)
+        key = key_of("texts", code_digest("schema.py", "text.py", "words.py", "signals.py"), self.ingest.key)
         return Stage(self.work, "texts", f"{self.source}-{self.split}", key)
 
     @cached_property
@@ -162,19 +162,23 @@ class Read:
 
 
 def open_source(
+    section: str,
     name: str,
-    spec: Source,
+    spec: Reads,
     root: Path,
     work: Path,
     fingerprints: Fingerprints,
     limits: Limits,
     where: Callable[..., str],
 ) -> list[Reading]:
-    """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`."""
+    """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`.
+
+    `section` is where the manifest names it: `sources` or `benchmarks`.
+    """
     try:
         adapter = load_adapter(spec.adapter)
     except ManifestError as error:
-        raise ManifestError([f"{where('sources', name, 'adapter')}: sources.{name}.adapter: {error}"]) from None
+        raise ManifestError([f"{where(section, name, 'adapter')}: {section}.{name}.adapter: {error}"]) from None
     try:
         options = adapter.options.model_validate(dict(spec.options))
     except ValidationError as error:
@@ -187,13 +191,13 @@ def open_source(
             else ""
         )
         raise ManifestError(
-            [f"{where('sources', name, 'options', wrong)}: sources.{name}.options.{wrong}: {fault['msg']}{hint}"]
+            [f"{where(section, name, 'options', wrong)}: {section}.{name}.options.{wrong}: {fault['msg']}{hint}"]
         ) from None
     for split in spec.splits:
         if split not in adapter.splits:
             raise ManifestError(
                 [
-                    f"{where('sources', name, 'split')}: sources.{name}.split: {split!r}; allowed: "
+                    f"{where(section, name, 'split')}: {section}.{name}.split: {split!r}; allowed: "
                     f"{', '.join(adapter.splits)}{did_you_mean(split, adapter.splits)}"
                 ]
             )
@@ -207,7 +211,7 @@ def open_source(
             readings.append(Reading(name, split, spec, adapter, context, files, work, fingerprints, limits))
         return readings
     except SourceError as error:
-        raise SourceError(f"{where('sources', name, 'location')}: sources.{name}: {error}") from error
+        raise SourceError(f"{where(section, name, 'location')}: {section}.{name}: {error}") from error
 
 
 def read_source(reading: Reading, engine: Engine, report: Report, *, quiet: bool) -> Read:

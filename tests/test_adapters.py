@@ -30,7 +30,7 @@ from infimed_data.adapters.reading import (
     text_of,
 )
 from infimed_data.errors import ManifestError, SourceError
-from infimed_data.schema import ImageSlot, Reject, Sample, Turn
+from infimed_data.schema import ImageSlot, Reject, Sample, Turn, why_absent
 from infimed_data.storage.places import Place
 from infimed_data.storage.tables import TableRow, plan_shards, read_rows
 
@@ -56,7 +56,10 @@ def read(name: str, location: Path, split: str = "train", **options: Any) -> tup
             except Reject as reject:
                 rejected[reject.rule] += 1
                 continue
-            if found is not None:
+            missing = next(filter(None, map(why_absent, found.images)), None) if found is not None else None
+            if missing is not None:
+                rejected[missing.rule] += 1
+            elif found is not None:
                 samples.append(found)
     return samples, rejected
 
@@ -577,7 +580,7 @@ def test_pubmedqa_splits_by_the_official_test_ids(tmp_path: Path) -> None:
     first = train[0]
     assert first.question == "We studied rest.\nHalf of them rested.\n\nDoes rest help?"
     assert (first.options, first.answer, first.answer_label) == (("yes", "no", "maybe"), "yes", "A")
-    assert (first.group, first.rationale, first.answer_kind) == ("11", "Rest helped.", "choice")
+    assert (first.group, first.rationale, first.answer_kind) == ("PMID11", "Rest helped.", "choice")
     assert first.meta == {
         "bare_question": "Does rest help?",
         "labels": ["BACKGROUND", "METHODS"],

@@ -12,17 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from infimed_data.schema import SIGNALS
-from infimed_data.signals import (
-    NGRAM_WORDS,
-    ImageTask,
-    TextTask,
-    measure_images,
-    measure_texts,
-    ngram_digests,
-    text_signals,
-)
+from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts, text_signals
 from infimed_data.storage.places import Place
 from infimed_data.storage.stages import read_table, write_table
+from infimed_data.words import word_lists
 
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 COLUMNS = pa.schema(
@@ -51,108 +44,9 @@ def asked(*questions: str) -> list[dict[str, Any]]:
     return signals(*({"question": question} for question in questions))
 
 
-def digests(*texts: str | None) -> list[list[int]]:
-    """Digests of the texts' n-grams."""
-    found: list[list[int]] = ngram_digests(pa.array(texts, pa.string())).to_pylist()
-    return found
-
-
-# N-grams
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", 0),
-        ("?! ...", 0),
-        ("one", 1),
-        ("one two three four", 4),
-        ("one two three four five", 5),
-        ("one two three four five six seven", 7),
-        ("one-two/three (four) five, six.", 6),
-        ("é1 naïve œdème 3b x y", 6),
-        ("左肺有结节", 5),
-        ("左肺CT有结节", 6),
-        ("患者 55岁 male", 5),
-    ],
-)
-def test_a_text_of_n_words_has_n_minus_four_ngrams_and_a_short_one_has_one(text: str, words: int) -> None:
-    assert NGRAM_WORDS == 5
-    [grams] = digests(text)
-    assert len(grams) == (max(words - 4, 1) if words else 0)
-
-
-def test_equal_words_are_equal_in_any_dress_and_others_are_not() -> None:
-    base = "The left lung is clear today"
-    same = digests(base, "the LEFT lung, is clear today!", "  The\nleft\tlung is -- clear (today)")
-    assert same[0] == same[1] == same[2]
-    others = digests(
-        base,
-        "The left lung is clear",
-        "The right lung is clear today",
-        "left The lung is clear today",
-        "The left lung isclear today",
-        "The left lung is clear todaz",
-    )
-    assert len({tuple(grams) for grams in others}) == len(others)
-    assert others[1] == others[0][:1]  # the same first five words
-    assert not set(others[2]) & set(others[0])
-
-
-def test_short_texts_differ_from_one_another_and_from_the_beginnings_of_longer_ones() -> None:
-    found = digests("a", "b", "a a", "a b", "b a", "a b c", "a b c d", "a b c d e", "ab", "é")
-    assert all(len(grams) == 1 for grams in found)
-    assert len({grams[0] for grams in found}) == len(found)
-
-
-def test_each_chinese_character_is_a_word() -> None:
-    spaced, plain = digests("左 肺 有 结 节 影", "左肺有结节影")
-    assert spaced == plain
-    [mixed, apart] = digests("左肺CT有结节", "左 肺 ct 有 结 节")
-    assert mixed == apart
-    assert digests("肺左有结节影") != [plain]
-
-
-def test_a_known_text_has_the_digests_it_always_had() -> None:
-    assert digests("Is there a fracture of the left femur?", "左肺有结节", "yes") == [
-        [
-            2855530344646248342,
-            12670645190059566940,
-            15543677210777021739,
-            17157468711177316551,
-        ],
-        [10893113411055255213],
-        [1733759087490938559],
-    ]
-
-
-def test_a_null_is_an_empty_text() -> None:
-    assert digests(None, "", "a b") == [[], [], digests("a b")[0]]
-    assert digests() == []
-
-
 TEXTS = st.text(
     st.sampled_from("abcXYZ019 .,-?\néß漢肺左の한я") | st.characters(exclude_categories=["Cs"]), max_size=40
 )
-
-
-@settings(max_examples=150, deadline=None)
-@given(texts=st.lists(TEXTS, min_size=1, max_size=8))
-def test_digests_do_not_depend_on_the_texts_beside(texts: list[str]) -> None:
-    together = digests(*texts)
-    assert together == [digests(text)[0] for text in texts]
-    assert digests(*reversed(texts)) == together[::-1]
-    assert digests("x" * 1000, *texts)[1:] == together
-    assert ngram_digests(pa.array(["pad", *texts]).slice(1)).to_pylist() == together
-
-
-@settings(max_examples=60, deadline=None)
-@given(words=st.lists(st.sampled_from(["lung", "is", "the", "ct", "x1"]), min_size=1, max_size=14))
-def test_an_ngram_is_its_five_words_wherever_it_stands(words: list[str]) -> None:
-    [grams] = digests(" ".join(words))
-    parts = [" ".join(words[at : at + 5]) for at in range(max(len(words) - 4, 1))]
-    assert grams == [digests(part)[0][0] for part in parts]
-    assert len(set(grams)) == len(set(parts))
 
 
 @settings(max_examples=60, deadline=None)
@@ -172,7 +66,7 @@ def test_lengths_count_what_a_reader_sees() -> None:
     assert row["words"] == 6
     empty = signals({})[0]
     assert (empty["question_chars"], empty["answer_chars"], empty["words"], empty["script"]) == (0, 0, 0, None)
-    assert empty["ngrams"] == []
+    assert (empty["asked"], empty["offered"], empty["answered"], empty["told"]) == ([], [], [], [])
     assert asked("左肺 CT 有结节")[0]["words"] == 6
     long, chinese = asked("word " * 200, "肺" * 200)
     assert 200 <= long["text_tokens"] <= 300
@@ -336,7 +230,7 @@ def test_a_shard_is_measured_row_by_row_over_its_batches(tmp_path: Any) -> None:
     assert measure_texts(TextTask(tmp_path / "rows.arrow", tmp_path / "texts.arrow")) == 2500
     found = read_table(tmp_path / "texts.arrow")
     assert found["question_chars"].to_pylist() == [len(question) for question in questions]
-    assert found["ngrams"].to_pylist() == digests(*questions)
+    assert found["asked"].to_pylist() == word_lists(pa.array(questions)).to_pylist()
 
 
 def test_a_lower_pixel_limit_counts_for_images_measured_before(tmp_path: Path) -> None:

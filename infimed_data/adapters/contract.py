@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from infimed_data.schema import Sample
+from infimed_data.schema import ABSENT_RULES, Reject, Sample, absent
 from infimed_data.storage.places import ImageFinder, Place
 from infimed_data.storage.tables import TableFile, TableRow
 
@@ -37,6 +37,19 @@ class Context:
     def images(self) -> ImageFinder:
         """Finds images by the names that rows give."""
         return ImageFinder(self.place)
+
+    def image(self, name: str) -> str:
+        """The reference for the image that a row calls `name`; an `absent` one where there is none.
+
+        A row without its image is rejected, but what it asks is read all the same: a benchmark's row is matched by its
+        text and its group. Raises `Reject` for a name that leads out of the source.
+        """
+        try:
+            return self.images.find(name)
+        except Reject as reject:
+            if reject.rule not in ABSENT_RULES:
+                raise
+            return absent(reject)
 
 
 def no_evidence(files: Sequence[TableFile], context: Context) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ def sample(row: TableRow, context: Context) -> Sample | None:
         question=said.question,
         answer=said.answer,
         answer_kind="open" if said.turns else free_answer_kind(said.answer),
-        images=tuple(context.images.find(name) for name in names),
+        images=tuple(context.image(name) for name in names),
         image_slots=said.image_slots,
         turns=said.turns,
         rationale=said.rationale,

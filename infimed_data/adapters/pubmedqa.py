@@ -77,7 +77,7 @@ def sample(row: TableRow, context: Context) -> Sample | None:
     shared: dict[str, Any] = {
         "row_key": pmid or None,
         "question": "\n".join(text_of(part, "contexts") for part in contexts) + f"\n\n{bare}",
-        "group": pmid or None,
+        "group": f"PMID{pmid}" if pmid else None,
         "meta": {"bare_question": bare, **content_meta(nested, "labels", "meshes"), **content_meta(data, "year")},
     }
     if context.split == "unlabeled":

@@ -54,7 +54,7 @@ def sample(row: TableRow, context: Context) -> Sample | None:
         question=text_of(data.get("question"), "question"),
         answer=answer,
         answer_kind=free_answer_kind(answer),
-        images=(context.images.find(name),),
+        images=(context.image(name),),
         lang=lang,
         group=name.rpartition("/")[0].rpartition("/")[2] or None,
         modality=text_of(data.get("modality"), "modality") or None,

@@ -57,7 +57,7 @@ def sample(row: TableRow, context: Context) -> Sample | None:
         question=question,
         answer=answer,
         answer_kind=kind,
-        images=(row.cell("image") if embedded else context.images.find(name),),
+        images=(row.cell("image") if embedded else context.image(name),),
         image_slots=tuple(ImageSlot(0, offset) for offset in offsets),
         group=name.rpartition(".")[0] or None,
         organ=text_of(data.get("image_organ"), "image_organ") or None,

@@ -6,6 +6,10 @@ A manifest's fields are the records of models.py; the meaning of each stands und
 from infimed_data.manifest.loading import Positions, load_manifest, place_of
 from infimed_data.manifest.models import (
     BUDGET_FIELDS,
+    Action,
+    Benchmark,
+    ByKind,
+    Decontaminate,
     Dedup,
     Filters,
     Limits,
@@ -14,12 +18,17 @@ from infimed_data.manifest.models import (
     Order,
     Output,
     Outputs,
+    Reads,
     Source,
     Weight,
 )
 
 __all__ = [
     "BUDGET_FIELDS",
+    "Action",
+    "Benchmark",
+    "ByKind",
+    "Decontaminate",
     "Dedup",
     "Filters",
     "Limits",
@@ -29,6 +38,7 @@ __all__ = [
     "Output",
     "Outputs",
     "Positions",
+    "Reads",
     "Source",
     "Weight",
     "load_manifest",

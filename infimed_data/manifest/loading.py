@@ -181,7 +181,7 @@ def _problem(fault: dict[str, Any], positions: Positions, path: Path) -> str:
 def _union_tag(part: object) -> bool:
     """Whether pydantic put this into a location to name a member of a union."""
     return isinstance(part, str) and (
-        part in ("Weight", "str", "int", "float", "constrained-int", "constrained-float")
+        part in ("Weight", "ByKind", "str", "int", "float", "constrained-int", "constrained-float")
         or part.startswith(("tuple[", "function-", "nullable"))
     )
 
@@ -222,7 +222,11 @@ def _model_in(annotation: Any) -> Any:
 
 def _cross_checks(manifest: Manifest, positions: Positions, path: Path) -> list[str]:
     """Problems between fields: names of sources that are not there, strata that cannot be."""
-    problems = []
+    problems = [
+        f"{place_of(positions, path, 'benchmarks', name)}: benchmarks.{name}: a source has this name too; rename one"
+        for name in manifest.benchmarks
+        if name in manifest.sources
+    ]
 
     def known(names: tuple[str, ...] | None, *loc: str) -> None:
         for index, name in enumerate(names or ()):

@@ -12,6 +12,10 @@ from infimed_data.schema import AnswerKind, Category
 
 __all__ = [
     "BUDGET_FIELDS",
+    "Action",
+    "Benchmark",
+    "ByKind",
+    "Decontaminate",
     "Dedup",
     "Filters",
     "Limits",
@@ -20,6 +24,7 @@ __all__ = [
     "Order",
     "Output",
     "Outputs",
+    "Reads",
     "Source",
     "Weight",
 ]
@@ -45,7 +50,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Source(_Record):
+class Reads(_Record):
     """One public data set at one revision."""
 
     adapter: str
@@ -56,15 +61,14 @@ class Source(_Record):
     """Split or splits to read, by the adapter's names."""
     revision: str | None = None
     """Revision of the data set; recorded, and part of the lock."""
-    category: Category
-    license: str | None = None
-    """SPDX identifier or the license's name."""
     group_key: str | None = None
     """Field of the source's own rows whose value becomes `group`, in place of the adapter's choice."""
+    key_space: str | None = Field(default=None, pattern=_NAME)
+    """What the groups are keys of, such as `mimic-patients`: sources and benchmarks with one key space share them, and
+    decontamination takes equal ones for the same group. Without it only keys that mean the same everywhere count
+    (MedPix `synpic` numbers, PubMed and PMC ids, SLAKE's `xmlab`), wherever a group, key or image name has one."""
     expect_rows: int | None = Field(default=None, gt=0)
     """Published number of rows over all splits; a difference of more than 1% warns."""
-    allow_empty: bool = False
-    """Go on when every row of this source is rejected."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Settings of the adapter; each adapter lists its own."""
 
@@ -72,6 +76,23 @@ class Source(_Record):
     def splits(self) -> tuple[str, ...]:
         """The splits, as a tuple."""
         return (self.split,) if isinstance(self.split, str) else self.split
+
+
+class Source(Reads):
+    """A data set to draw samples from."""
+
+    category: Category
+    license: str | None = None
+    """SPDX identifier or the license's name."""
+    allow_empty: bool = False
+    """Go on when every row of this source is rejected."""
+
+
+class Benchmark(Reads):
+    """A data set to test on: its rows are matched against, and never part of an output."""
+
+    split: str | tuple[str, ...] = "test"
+    """Split or splits to read, by the adapter's names."""
 
 
 class Filters(_Record):
@@ -108,8 +129,63 @@ class Dedup(_Record):
 
     exact: bool = True
     """Drop all but one of the rows with the same question, options, answer and pixels."""
+    near: bool = True
+    """Drop near-duplicates too: rows about the same pictures with the same answer (where a rule can verify it) whose
+    texts are nearly the same. Question text alone never removes a row that has an image."""
+    text: float = Field(default=0.8, ge=0.5, le=1)
+    """Jaccard similarity of the sets of word 5-grams, from which on texts of 32 words or more are nearly the same."""
+    short_text: float = Field(default=0.9, ge=0.5, le=1)
+    """The same of word pairs, for texts of up to 40 words, in which one word may turn the question round."""
     prefer: tuple[str, ...] = ()
     """Sources whose copy is kept first; the rest follow in the manifest's order. Ties: the smallest uid."""
+
+
+Action = Literal["drop", "report", "off"]
+"""What happens to a row that matches a benchmark: it is dropped; it stays and is reported; it is not looked for."""
+
+
+class ByKind(_Record):
+    """An action for rows without images and one for rows with images."""
+
+    text: Action
+    image: Action
+
+
+class Decontaminate(_Record):
+    """What happens to rows that match a row of `benchmarks`, by the kind of evidence, the strongest first."""
+
+    same_item: Action = "drop"
+    """The same picture and the same question."""
+    same_image: Action = "drop"
+    """The same picture: equal pixels, or confirmed on pixels when re-encoded, resized, inverted, flipped or cropped."""
+    same_group: Action = "drop"
+    """The same patient, study, figure or page."""
+    same_question: Action = "drop"
+    """The same question, and the same options where both have some, specific enough to be no template."""
+    near_question: Action | ByKind = Field(default_factory=lambda: ByKind(text="drop", image="report"))
+    """Much of the question, weighed by how rare its words are; one action, or `{text: drop, image: report}`."""
+    same_template: Action = "report"
+    """The same question, but one that many rows may ask."""
+    image_score: float = Field(default=0.5, ge=0, le=1)
+    """Smallest score of two pictures that count as the same."""
+    question_share: float = Field(default=0.3, gt=0, le=1)
+    """Share of a long question's weight that makes it near; short ones need more, up to all of it."""
+    specific: float = Field(default=3.0, ge=0)
+    """Weight of a question that is no template: about the number of words and neighbours that few other texts have."""
+    review: str | None = None
+    """File of marks (`review.jsonl`) that the page of `infimed-data leaks` saves, beside the manifest that names it: a
+    match marked wrong drops nothing, one marked right drops whatever its action is."""
+
+    def action(self, grade: str, *, image: bool) -> Action:
+        """The action for a grade, for rows with or without images."""
+        found: Action | ByKind = getattr(self, grade)
+        if isinstance(found, ByKind):
+            return found.image if image else found.text
+        return found
+
+    def is_off(self, grade: str) -> bool:
+        """Whether a grade is not looked for in any row."""
+        return self.action(grade, image=True) == self.action(grade, image=False) == "off"
 
 
 class Weight(_Record):
@@ -224,14 +300,17 @@ class Manifest(_Record):
     engine: Literal["local"] = "local"
     """Where stages run: `local` is worker processes of this machine. No engine changes a byte of the build."""
     sources: Mapping[str, Source] = Field(min_length=1)
+    benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
+    """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
     filters: Filters = Field(default_factory=lambda: Filters())
     dedup: Dedup = Field(default_factory=lambda: Dedup())
+    decontaminate: Decontaminate = Field(default_factory=lambda: Decontaminate())
     outputs: Outputs
     limits: Limits = Field(default_factory=lambda: Limits())
 
-    @field_validator("sources")
+    @field_validator("sources", "benchmarks")
     @classmethod
-    def _names(cls, sources: Mapping[str, Source]) -> Mapping[str, Source]:
+    def _names(cls, sources: Mapping[str, Any]) -> Mapping[str, Any]:
         import re
 
         for name in sources:

@@ -2,9 +2,11 @@
 
 decide.py   where every row ends
 write.py    the tables of a build
+leaks.py    what decontamination found
 """
 
-from infimed_data.outputs.decide import Decided, decide, deciding_columns, strata_table
+from infimed_data.outputs.decide import Decided, decide, deciding_columns, gather, strata_table
+from infimed_data.outputs.leaks import write_leaks
 from infimed_data.outputs.write import Unit, write_build
 
-__all__ = ["Decided", "Unit", "decide", "deciding_columns", "strata_table", "write_build"]
+__all__ = ["Decided", "Unit", "decide", "deciding_columns", "gather", "strata_table", "write_build", "write_leaks"]

@@ -9,12 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from infimed_data.decontaminate.grades import drop_leaks
+from infimed_data.dedup.components import drop_near_duplicates
 from infimed_data.dedup.exact import drop_exact_duplicates
+from infimed_data.dedup.near import Near
 from infimed_data.errors import BuildError
 from infimed_data.manifest import Manifest
 from infimed_data.mix import Draw, draw, eligible, split_by_group
 
-__all__ = ["Decided", "decide", "deciding_columns", "strata_table"]
+__all__ = ["Decided", "decide", "deciding_columns", "gather", "strata_table"]
 
 OutputName = Literal["sft", "rl"]
 
@@ -36,17 +39,19 @@ def deciding_columns(manifest: Manifest) -> list[str]:
     named |= {mixture.order.by for mixture in mixtures if mixture.order}
     always = {
         "uid", "digest", "answer_kind", "group", "images", "image_keys", "image_bytes", "max_pixels", "deep",
-        "stage", "rule", "value", "limit", "twin",
+        "keys", "stage", "rule", "value", "limit", "twin",
     }  # fmt: skip
     return sorted(always | named)
 
 
+_SHINGLES = ("word 5-grams", "word pairs")
+"""What long and short texts are compared by."""
 _CONSTANTS = ("source", "split", "category", "license")
 """Fields that all rows of a unit share."""
 
 
-def decide(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest) -> Decided:
-    """Duplicates, draws and splits over the indexes of all units, given as (source, split, index)."""
+def gather(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest) -> pl.DataFrame:
+    """The rows of all units, numbered through, from their indexes given as (source, split, index)."""
     frames = [
         frame.with_columns(
             pl.lit(unit, pl.UInt32).alias("unit"),
@@ -54,13 +59,33 @@ def decide(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest)
             pl.lit(split).alias("split"),
             pl.lit(manifest.sources[source].category).alias("category"),
             pl.lit(manifest.sources[source].license, pl.String).alias("license"),
-        )
+        ).with_row_index("at")
         for unit, (source, split, frame) in enumerate(indexes)
     ]
-    rows = pl.concat(frames).with_row_index("number")
+    return pl.concat(frames).with_row_index("number")
+
+
+def decide(
+    rows: pl.DataFrame,
+    manifest: Manifest,
+    *,
+    near: Sequence[Near] = (),
+    leaks: pl.DataFrame | None = None,
+    benchmark_uids: pl.Series | None = None,
+) -> Decided:
+    """Duplicates, leaks, draws and splits of `rows`, which `gather` put together.
+
+    `near` are the near-duplicates of long and of short texts; `leaks` is what `find_leaks` found, and `benchmark_uids`
+    are the uids of the benchmark rows that it names.
+    """
+    preference = [*manifest.dedup.prefer, *(s for s in manifest.sources if s not in manifest.dedup.prefer)]
     if manifest.dedup.exact:
-        preference = [*manifest.dedup.prefer, *(s for s in manifest.sources if s not in manifest.dedup.prefer)]
         rows = drop_exact_duplicates(rows, preference)
+    if near:
+        limits = (manifest.dedup.text, manifest.dedup.short_text)
+        rows = drop_near_duplicates(rows, list(zip(near, limits, _SHINGLES, strict=True)), preference)
+    if leaks is not None and benchmark_uids is not None:
+        rows = drop_leaks(rows, leaks, benchmark_uids)
     alive = rows.filter(pl.col("rule").is_null())
     draws: dict[OutputName, Draw] = {}
     chosen: dict[OutputName, np.ndarray[Any, np.dtype[np.bool_]]] = {}

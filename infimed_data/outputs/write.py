@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infimed_data.dataset import FileTask, Packed, PackTask, Prompting, ScatterTask, pack_images, scatter, write_file
 from infimed_data.engine import Engine
@@ -18,7 +17,7 @@ from infimed_data.outputs.decide import Decided
 from infimed_data.progress import Progress
 from infimed_data.schema import IMAGES, ORIGINS
 from infimed_data.storage.places import Place, is_cell
-from infimed_data.storage.stages import atomic_write, clear_folder, read_table, write_table
+from infimed_data.storage.stages import clear_folder, read_table, write_parquet, write_table
 
 __all__ = ["Unit", "write_build"]
 
@@ -285,15 +284,9 @@ def _write_images(folder: Path, units: Sequence[Unit], rows: pl.DataFrame) -> No
         )
         .sort("digest", "source", "ref", nulls_last=True)
     )
-    _write_parquet(folder / "images.parquet", table, IMAGES)
+    write_parquet(folder / "images.parquet", table, IMAGES)
 
 
 def _write_origins(folder: Path, units: Sequence[Unit]) -> None:
     parts = [pl.DataFrame(read_table(unit.index, ORIGINS.names)) for unit in units]
-    _write_parquet(folder / "origins.parquet", pl.concat(parts).sort("uid"), ORIGINS)
-
-
-def _write_parquet(path: Path, frame: pl.DataFrame, schema: pa.Schema) -> None:
-    table = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=65536)
+    write_parquet(folder / "origins.parquet", pl.concat(parts).sort("uid"), ORIGINS)

@@ -19,12 +19,24 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import xxhash
 
 from infimed_data.errors import StorageError, disk_error
 
-__all__ = ["Fingerprints", "Stage", "atomic_write", "code_digest", "key_of", "locked", "read_table", "write_table"]
+__all__ = [
+    "Fingerprints",
+    "Stage",
+    "atomic_write",
+    "code_digest",
+    "key_of",
+    "locked",
+    "read_table",
+    "write_parquet",
+    "write_table",
+]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _IPC = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -75,6 +87,14 @@ def write_table(path: Path, batches: Iterator[pa.RecordBatch] | pa.Table, schema
             writer.write_batch(batch)
             rows += batch.num_rows
     return rows
+
+
+def write_parquet(path: Path, frame: pl.DataFrame, schema: pa.Schema) -> int:
+    """Writes a table of a build whole or not at all, with the columns of `schema`; returns its number of rows."""
+    table = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=65536)
+    return len(frame)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

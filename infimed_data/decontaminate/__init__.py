@@ -1,0 +1,1 @@
+"""Decontamination: training rows that a benchmark has too, by image, group and text, with the evidence."""

@@ -1,0 +1,290 @@
+"""Grades: what each match of a training row with a benchmark row is evidence of, and what is done about it.
+
+    same_item       the same picture and the same question
+    same_image      the same picture
+    same_group      the same patient, study, figure or page
+    same_question   the same question and options, specific enough to be no template
+    near_question   much of the question, weighed by how rare its words are
+    same_template   the same question, but one that many rows may ask
+
+A row may have several grades, and matches in several benchmarks: each is a row of the table `leaks`, with the benchmark
+row that comes closest and how many others do. The strongest grade whose action is `drop` drops the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import xxhash
+from numpy.typing import NDArray
+
+from infimed_data.manifest import Decontaminate
+
+__all__ = ["GRADES", "TextMatches", "drop_leaks", "find_leaks", "needed_share"]
+
+GRADES = ("same_item", "same_image", "same_group", "same_question", "near_question", "same_template")
+"""Names of the grades, the strongest first."""
+
+LIGHT = 1.5
+"""Weight of shared terms that is never enough, ..."""
+HEAVY = 2.5
+"""... and how fast the share that is needed falls with each weight beyond it."""
+IMAGE_FACTOR = 2.0
+"""A question about a picture has to weigh this many times as much to be the same without the picture, ..."""
+MAX_PICTURES = 2
+"""... and may be asked of this many pictures: what more share is a template."""
+
+
+@dataclass(frozen=True)
+class TextMatches:
+    """What one source and split's questions match."""
+
+    text: NDArray[np.int64]
+    """For each of its rows the number of its distinct question, -1 for none."""
+    question: NDArray[np.uint64]
+    """For each distinct question the digest of its words."""
+    options: NDArray[np.uint64]
+    """And of its options."""
+    matches: pl.DataFrame
+    """`matching.MATCHES`."""
+
+
+def needed_share(weight: pl.Expr, long: float) -> pl.Expr:
+    """Share of a question that makes it near, given the weight of what is shared: `long` for long questions.
+
+    Almost all of a question of a few rare words has to be there, and a third of a vignette is enough.
+    """
+    return long + (1 - long) * (-(weight - LIGHT) / HEAVY).exp()
+
+
+def find_leaks(
+    rows: pl.DataFrame,
+    benchmarks: pl.DataFrame,
+    questions: pl.DataFrame,
+    texts: Mapping[int, TextMatches],
+    pictures: pl.DataFrame,
+    policy: Decontaminate,
+    marks: Mapping[str, bool],
+) -> pl.DataFrame:
+    """One row a leak: number, benchmark, benchmark_row, grade, action, score, evidence, matches, image,
+    benchmark_image, pair and mark, sorted by number, grade and benchmark.
+
+    `rows` has number, unit, at (place in the unit), images and keys; `benchmarks` has row, benchmark (its name), rank,
+    images, keys and question (the number of its distinct question); `questions` has question, digest, options and
+    pictures; `pictures` pairs training images with benchmark images: image, benchmark_image, score, transform. `marks`
+    says of pairs that somebody looked at whether they are right.
+    """
+    rows = rows.with_columns(has_image=pl.col("images").list.len() > 0)
+    asked = _asked(rows, texts)
+    found = pl.concat(
+        [
+            *_by_image(rows, benchmarks, questions, asked, pictures, policy.image_score),
+            _by_group(rows, benchmarks),
+            *(_by_text(unit, asked, matched, benchmarks, questions, policy) for unit, matched in texts.items()),
+        ]
+    ).join(rows.select("number", "has_image"), on="number", how="left", maintain_order="left")
+    found = found.with_columns(
+        action=pl.when("has_image").then(_actions(policy, image=True)).otherwise(_actions(policy, image=False)),
+        mark=pl.col("pair").replace_strict(
+            {pair: "right" if right else "wrong" for pair, right in marks.items()}, default=None, return_dtype=pl.String
+        ),
+    ).filter(pl.col("action") != "off")
+    by_mark = pl.when(pl.col("mark") == "right").then(pl.lit("drop")).otherwise(pl.lit("report"))
+    found = found.with_columns(action=pl.when(pl.col("mark").is_not_null()).then(by_mark).otherwise("action"))
+    order = pl.col("grade").replace_strict({grade: i for i, grade in enumerate(GRADES)}, return_dtype=pl.Int8)
+    return found.drop("has_image").sort("number", order, "benchmark", maintain_order=True)
+
+
+def drop_leaks(rows: pl.DataFrame, leaks: pl.DataFrame, uids: pl.Series) -> pl.DataFrame:
+    """`rows` with those dropped that have a leak to drop for, by the strongest; `twin` is the benchmark row's uid.
+
+    `leaks` is what `find_leaks` gave, `uids` the uids of all benchmark rows. Rows with a rule stay as they are.
+    """
+    strongest = leaks.filter(pl.col("action") == "drop").unique("number", keep="first", maintain_order=True)
+    strongest = strongest.select(
+        "number", "grade", "evidence", "limit", benchmark=uids.gather(strongest["benchmark_row"])
+    )
+    found = rows.select("number").join(
+        strongest.rename({"limit": "leak_limit"}), on="number", how="left", maintain_order="left"
+    )
+    lost = found["grade"].is_not_null() & rows["rule"].is_null()
+    return rows.with_columns(
+        stage=pl.when(lost).then(pl.lit("decontaminate")).otherwise("stage"),
+        rule=pl.when(lost).then(found["grade"]).otherwise("rule"),
+        value=pl.when(lost).then(found["evidence"]).otherwise("value"),
+        limit=pl.when(lost).then(found["leak_limit"]).otherwise("limit"),
+        twin=pl.when(lost).then(found["benchmark"]).otherwise("twin"),
+    )
+
+
+def _actions(policy: Decontaminate, *, image: bool) -> pl.Expr:
+    actions = {grade: policy.action(grade, image=image) for grade in GRADES}
+    return pl.col("grade").replace_strict(actions, return_dtype=pl.String)
+
+
+_LEAK = {
+    "number": pl.UInt32, "benchmark": pl.String, "benchmark_row": pl.Int64, "grade": pl.String, "score": pl.Float64,
+    "evidence": pl.String, "limit": pl.String, "matches": pl.Int64, "image": pl.String, "benchmark_image": pl.String,
+    "pair": pl.String,
+}  # fmt: skip
+
+
+def _leaks(frame: pl.DataFrame, grade: str | None = None) -> pl.DataFrame:
+    """`frame` with the columns of a leak; those it lacks are null."""
+    if grade is not None:
+        frame = frame.with_columns(grade=pl.lit(grade))
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in _LEAK.items()
+    )
+
+
+def _asked(rows: pl.DataFrame, texts: Mapping[int, TextMatches]) -> pl.DataFrame:
+    """number, unit, has_image, text (number of the distinct question in its unit), digest, and picture (null for none):
+    rows that ask something."""
+    parts = []
+    for unit, matched in texts.items():
+        own = rows.filter(pl.col("unit") == unit)
+        text = matched.text[own["at"].to_numpy()]
+        digest = np.where(text >= 0, matched.question[text], np.uint64(0)) if len(matched.question) else text
+        parts.append(
+            own.select(
+                "number", "unit", "has_image", picture=pl.when("has_image").then(pl.col("images").list.join(","))
+            ).with_columns(text=pl.Series(text, dtype=pl.Int64), digest=pl.Series(digest, dtype=pl.UInt64))
+        )
+    empty = {"number": pl.UInt32, "unit": pl.UInt32, "has_image": pl.Boolean, "picture": pl.String,
+             "text": pl.Int64, "digest": pl.UInt64}  # fmt: skip
+    return pl.concat([pl.DataFrame(schema=empty), *parts]).filter(pl.col("text") >= 0)
+
+
+def _closest(frame: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """The best row of each combination of `by`: the highest score, then the lowest rank; `matches` adds up."""
+    return (
+        frame.sort(*by, pl.col("score"), "rank", descending=[False] * len(by) + [True, False], maintain_order=True)
+        .group_by(*by, maintain_order=True)
+        .agg(pl.exclude("matches").first(), pl.col("matches").sum())
+    )
+
+
+def _first(benchmarks: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """For each combination of `by` the benchmark row with the lowest rank, and how many rows there are."""
+    return (
+        benchmarks.sort("rank")
+        .group_by(*by, maintain_order=True)
+        .agg(benchmark_row=pl.col("row").first(), rank=pl.col("rank").first(), matches=pl.col("row").n_unique())
+    )
+
+
+def _by_image(
+    rows: pl.DataFrame,
+    benchmarks: pl.DataFrame,
+    questions: pl.DataFrame,
+    asked: pl.DataFrame,
+    pictures: pl.DataFrame,
+    least_score: float,
+) -> list[pl.DataFrame]:
+    each = rows.select("number", image="images").explode("image", empty_as_null=False, keep_nulls=False).unique()
+    hits = each.join(pictures.filter(pl.col("score") >= least_score), on="image").with_columns(
+        limit=pl.lit(f"score {least_score:g}")
+    )
+    shown = benchmarks.select("row", "benchmark", "rank", "question", benchmark_image="images")
+    shown = shown.explode("benchmark_image", empty_as_null=False, keep_nulls=False)
+    pair = pl.concat_str(
+        pl.lit("i:"), pl.col("image").str.head(16), pl.lit("-"), pl.col("benchmark_image").str.head(16)
+    )
+    same = hits.join(_first(shown, "benchmark", "benchmark_image"), on="benchmark_image")
+    same = _closest(same.with_columns(evidence="transform", pair=pair), "number", "benchmark")
+    put = shown.join(questions.select("question", "digest"), on="question")
+    item = hits.join(asked.select("number", "digest"), on="number").join(
+        _first(put, "benchmark", "benchmark_image", "digest"), on=["benchmark_image", "digest"]
+    )
+    item = item.with_columns(evidence=pl.col("transform") + "; the same question", pair=pair)
+    return [_leaks(_closest(item, "number", "benchmark"), "same_item"), _leaks(same, "same_image")]
+
+
+def _by_group(rows: pl.DataFrame, benchmarks: pl.DataFrame) -> pl.DataFrame:
+    ours = rows.select("number", key="keys").explode("key", empty_as_null=False, keep_nulls=False)
+    theirs = benchmarks.select("row", "benchmark", "rank", key="keys")
+    theirs = theirs.explode("key", empty_as_null=False, keep_nulls=False)
+    found = ours.join(_first(theirs, "benchmark", "key"), on="key")
+    found = found.with_columns(score=pl.lit(1.0), evidence="key", pair=pl.lit("g:") + pl.col("key"))
+    return _leaks(_closest(found, "number", "benchmark"), "same_group")
+
+
+_VIEWS = {
+    "question": "of the benchmark's question",
+    "with_options": "of the benchmark's question and options",
+    "reverse": "of this question is in the benchmark's",
+}
+
+
+def _by_text(
+    unit: int,
+    asked: pl.DataFrame,
+    matched: TextMatches,
+    benchmarks: pl.DataFrame,
+    questions: pl.DataFrame,
+    policy: Decontaminate,
+) -> pl.DataFrame:
+    own = asked.filter(pl.col("unit") == unit)
+    shown = own.group_by("text").agg(own_pictures=pl.col("picture").n_unique() - pl.col("picture").is_null().any())
+    found = (
+        own.select("number", "text", "has_image")
+        .join(matched.matches, on="text")
+        .join(shown, on="text")
+        .join(questions.select("question", "pictures"), on="question")
+    )
+    factor = pl.when("has_image").then(IMAGE_FACTOR).otherwise(1.0)
+    margins = [
+        pl.col(f"{view}_share") - needed_share(pl.col(f"{view}_weight") / factor, policy.question_share)
+        for view in _VIEWS
+    ]
+    found = found.with_columns(
+        margin=pl.max_horizontal(*margins),
+        view=pl.concat_list(margins).list.arg_max(),
+        shown=pl.col("pictures") + pl.col("own_pictures"),
+        limit=policy.specific * factor,
+    )
+    template = (pl.col("specific") < pl.col("limit")) | (pl.col("has_image") & (pl.col("shown") > MAX_PICTURES))
+    grade = (
+        pl.when(pl.col("same") & pl.col("same_options") & ~template).then(pl.lit("same_question"))
+        .when(pl.col("same") & template).then(pl.lit("same_template"))
+        .when(pl.col("margin") >= 0).then(pl.lit("near_question"))
+    )  # fmt: skip
+    view = [pl.col("view") == at for at in range(len(_VIEWS))]
+    share, weight, words = (
+        pl.coalesce(pl.when(chosen).then(part) for chosen, part in zip(view, parts, strict=True))
+        for parts in (
+            [pl.col(f"{name}_share") for name in _VIEWS],
+            [pl.col(f"{name}_weight") for name in _VIEWS],
+            [pl.lit(text) for text in _VIEWS.values()],
+        )
+    )
+    same_words = pl.when(pl.col("same_options")).then(pl.lit("the same words")).otherwise(pl.lit("other options"))
+    exact = pl.format("{}, weight {}, asked of {} pictures", same_words, pl.col("specific").round(1), "shown")
+    near = pl.format("{}% {}, weight {}", (share * 100).round(0).cast(pl.Int64), words, weight.round(1))
+    found = found.with_columns(grade=grade).filter(pl.col("grade").is_not_null())
+    found = found.with_columns(
+        score=pl.when(pl.col("grade") == "near_question").then(share.cast(pl.Float64).round(4)).otherwise(1.0),
+        limit=pl.when(pl.col("grade") == "near_question")
+        .then(pl.format("{}% at this weight", ((share - pl.col("margin")) * 100).round(0).cast(pl.Int64)))
+        .otherwise(pl.format("weight {}, {} pictures", "limit", pl.lit(MAX_PICTURES))),
+        evidence=pl.when(pl.col("grade") == "near_question").then(near).otherwise(exact),
+    )
+    found = found.join(_first(benchmarks, "question", "benchmark"), on="question")
+    best = _closest(found, "number", "benchmark", "grade")
+    return _leaks(_with_pairs(best, matched, questions))
+
+
+def _with_pairs(found: pl.DataFrame, matched: TextMatches, questions: pl.DataFrame) -> pl.DataFrame:
+    """Adds `pair`: a digest of both questions and their options, the same whatever the rows are called."""
+    which = found.select("text", "question").unique()
+    digests = questions["digest"].to_list(), questions["options"].to_list()
+    pairs = []
+    for text, question in which.iter_rows():
+        ours = int(matched.question[text]), int(matched.options[text])
+        parts = f"{ours} {digests[0][question]} {digests[1][question]}"
+        pairs.append(f"t:{xxhash.xxh3_64_hexdigest(parts.encode())}")
+    return found.join(which.with_columns(pair=pl.Series(pairs, dtype=pl.String)), on=["text", "question"], how="left")

@@ -1,0 +1,155 @@
+"""`lock.json`: what a build was made of and what came of it; enough to build the same bytes again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+import infimed_data
+from infimed_data.errors import BuildError, SourceError
+from infimed_data.manifest import Manifest
+from infimed_data.outputs import Decided, strata_table
+from infimed_data.plan import Plan
+from infimed_data.source_stages import Read
+from infimed_data.storage.stages import code_digest, key_of
+
+__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table"]
+
+_DECIDING = (
+    "schema.py", "mix.py", "dedup", "decontaminate", "outputs", "dataset.py", "images.py", "card.py", "lock.py",
+    "pipeline.py", "pair_stages.py", "manifest", "filters.py", "index.py", "words.py", "card.md.jinja",
+)  # fmt: skip
+_VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
+"""Packages whose version can change the bytes of a build."""
+
+
+def _inputs(reads: Sequence[Read]) -> dict[str, Any]:
+    """Content of every source and benchmark: digests of its files and of its images' bytes."""
+    return {
+        read.reading.name: {
+            "files": read.reading.inputs,
+            "images": read.image_content,
+            "image_count": len(read.reading.refs),
+        }
+        for read in reads
+    }
+
+
+def check_inputs(plan: Plan, reads: Sequence[Read]) -> None:
+    """Raises `SourceError` where sources or benchmarks are not those of the lock that is being repeated."""
+    if plan.expected_inputs is None:
+        return
+    found = _inputs(reads)
+    changed = sorted(n for n in {*found, *plan.expected_inputs} if found.get(n) != plan.expected_inputs.get(n))
+    if changed:
+        raise SourceError(
+            f"{plan.path}: sources differ from the lock: {', '.join(changed)}; restore them, or build the manifest"
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = infimed_data.__version__
+    return found
+
+
+def build_digest(plan: Plan, reads: Sequence[Read]) -> str:
+    """Digest of everything that determines the bytes of the build; `reads` are the sources', then the benchmarks'."""
+    stages = [
+        (read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads
+    ]
+    names = [*plan.manifest.sources, "", *plan.manifest.benchmarks]
+    marks = sorted(plan.marks.items())
+    return key_of("build", plan.manifest.resolved(), names, stages, marks, code_digest(*_DECIDING), _versions())[:12]
+
+
+def sources_table(decided: Decided, reads: Sequence[Read], manifest: Manifest) -> list[dict[str, Any]]:
+    """The `sources` table. Raises `BuildError` where rows read are not rows kept and dropped."""
+    gone = pl.col("rule").is_not_null()
+    kept = pl.col("output").is_not_null()
+    counted = decided.rows.group_by("source", "split").agg(
+        seen=pl.len(),
+        rejected=(gone & (pl.col("stage") == "ingest")).sum(),
+        dropped=(gone & (pl.col("stage") != "ingest")).sum(),
+        kept=kept.sum(),
+        both=(gone & kept).sum(),
+    )
+    found = {(row["source"], row["split"]): row for row in counted.iter_rows(named=True)}
+    table = []
+    for read in reads:
+        reading = read.reading
+        spec = manifest.sources[reading.source]
+        row = found.get((reading.source, reading.split)) or dict.fromkeys(
+            ("seen", "rejected", "dropped", "kept", "both"), 0
+        )
+        if row["both"] or read.rows != row["rejected"] + row["dropped"] + row["kept"]:
+            raise BuildError(
+                f"{reading.name}: counts do not add up: {read.rows:,} read, {row['rejected']:,} rejected, "
+                f"{row['dropped']:,} dropped, {row['kept']:,} kept, {row['both']:,} both kept and dropped; "
+                "this is a fault of infimed-data, please report it"
+            )
+        table.append(
+            {
+                "source": reading.source,
+                "split": reading.split,
+                "adapter": spec.adapter,
+                "category": spec.category,
+                "license": spec.license,
+                "revision": spec.revision,
+                "rows_read": read.rows,
+                "rejected": row["rejected"],
+                "dropped": row["dropped"],
+                "kept": row["kept"],
+            }
+        )
+    return table
+
+
+def lock_of(
+    plan: Plan,
+    reads: Sequence[Read],
+    decided: Decided,
+    *,
+    sources: Sequence[Mapping[str, Any]],
+    benchmarks: Sequence[Mapping[str, Any]],
+    compared: Mapping[str, Any],
+    files: Mapping[str, int],
+    warnings: Sequence[str],
+    digest: str,
+) -> dict[str, Any]:
+    """What `lock.json` holds. `reads` are those of sources and benchmarks, `compared` counts what was compared."""
+    drops: dict[str, dict[str, int]] = {}
+    counted = decided.rows.filter(pl.col("rule").is_not_null()).group_by("stage", "rule").len().sort("stage", "rule")
+    for stage, rule, count in counted.iter_rows():
+        drops.setdefault(stage, {})[rule] = count
+    return {
+        "format": 1,
+        "name": plan.manifest.name,
+        "build": digest,
+        "manifest": plan.manifest.resolved(),
+        "inputs": _inputs(reads),
+        "sources": list(sources),
+        "benchmarks": list(benchmarks),
+        "compared": dict(compared),
+        "review": dict(sorted(plan.marks.items())),
+        "drops": drops,
+        "outputs": strata_table(decided),
+        "files": dict(files),
+        "stages": {
+            read.reading.name: {
+                "ingest": read.reading.ingest.key,
+                "texts": read.reading.texts.key,
+                "images": read.image_content,
+            }
+            for read in reads
+        },
+        "versions": _versions(),
+        "warnings": list(warnings),
+    }

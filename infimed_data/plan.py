@@ -1,0 +1,150 @@
+"""A manifest with its sources and benchmarks found: what a build starts from, and what is odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from infimed_data.errors import ManifestError, SourceError
+from infimed_data.manifest import Manifest, Positions, Reads, load_manifest, place_of
+from infimed_data.source_stages import Reading, open_source
+from infimed_data.storage.stages import Fingerprints
+
+__all__ = ["BuildOptions", "Plan", "Warned", "load_plan", "semantic_warnings"]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How and where to build; nothing here changes a byte of the result."""
+
+    out: Path
+    work: Path
+    processes: int
+    root: Path | None = None
+    """Overrides the manifest's root."""
+    quiet: bool = False
+
+
+@dataclass
+class Plan:
+    """A manifest with its sources and benchmarks found."""
+
+    manifest: Manifest
+    path: Path
+    positions: Positions
+    readings: list[Reading]
+    benchmarks: list[Reading]
+    marks: dict[str, bool]
+    """Matches that somebody looked at: whether each is right."""
+    fingerprints: Fingerprints
+    expected_inputs: Mapping[str, Any] | None
+    """Inputs that a lock file promises."""
+
+    def at(self, *loc: str | int) -> str:
+        """`file:line` of a key of the manifest."""
+        return place_of(self.positions, self.path, *loc)
+
+
+def load_plan(path: Path, options: BuildOptions) -> Plan:
+    """Reads the manifest and finds every source's and benchmark's files. Raises `ManifestError` or `SourceError`."""
+    manifest, root, positions = load_manifest(path)
+    root = options.root or root
+    if not root.is_dir():
+        raise ManifestError([f"{place_of(positions, path, 'root')}: root: no folder {root}"])
+    lock = orjson.loads(path.read_bytes()) if path.suffix == ".json" else None
+    plan = Plan(manifest, path, positions, [], [], {}, Fingerprints(options.work), lock and lock.get("inputs"))
+    problems: list[str] = []
+    faults: list[SourceError] = []
+    sections: tuple[tuple[str, Mapping[str, Reads], list[Reading]], ...] = (
+        ("sources", manifest.sources, plan.readings),
+        ("benchmarks", manifest.benchmarks, plan.benchmarks),
+    )
+    for section, specs, readings in sections:
+        for name, spec in specs.items():
+            try:
+                readings += open_source(
+                    section, name, spec, root, options.work, plan.fingerprints, manifest.limits, plan.at
+                )
+            except ManifestError as error:
+                problems += error.problems
+            except SourceError as error:
+                faults.append(error)
+    if problems:
+        raise ManifestError([*problems, *map(str, faults)])
+    if faults:
+        raise SourceError("\n".join(map(str, faults)))
+    plan.marks = dict(lock.get("review", {})) if lock is not None else _marks(plan)
+    return plan
+
+
+def _marks(plan: Plan) -> dict[str, bool]:
+    """The marks of the manifest's review file. Raises `ManifestError` for one that cannot be read."""
+    name = plan.manifest.decontaminate.review
+    if name is None:
+        return {}
+    key = ("decontaminate", "review")
+    where = plan.at(*key)
+    folder = plan.positions[key][0].parent if key in plan.positions else plan.path.parent
+    file = folder / name
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError([f"{where}: decontaminate.review: cannot read {file}: {error}"]) from None
+    marks = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            mark = orjson.loads(line)
+            pair, verdict = mark["pair"], mark["verdict"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            pair, verdict = None, None
+        if not isinstance(pair, str) or verdict not in ("right", "wrong"):
+            raise ManifestError(
+                [f'{file}:{number}: not a mark; allowed: {{"pair": "...", "verdict": "right" or "wrong"}}, a line each']
+            )
+        marks[pair] = verdict == "right"
+    return marks
+
+
+class Warned(NamedTuple):
+    """Something that is allowed but probably not meant."""
+
+    where: str
+    """`file:line`; not recorded in the build, whose bytes do not depend on where its manifest lies."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"warning: {self.where}: {self.text}"
+
+
+def semantic_warnings(plan: Plan) -> list[Warned]:
+    """An eval split trained on, `1` for `1.0`, a source without a license, no benchmark to keep out."""
+    manifest = plan.manifest
+    found = [
+        Warned(
+            plan.at("sources", reading.source, "split"),
+            f"source '{reading.source}' trains on '{reading.split}', a split that {reading.spec.adapter} results are "
+            "published on",
+        )
+        for reading in plan.readings
+        if reading.split in reading.adapter.eval_splits
+    ]
+    if not manifest.benchmarks:
+        found.append(
+            Warned(plan.at("benchmarks"), "no benchmarks are named; nothing keeps test rows out of the outputs")
+        )
+    for name, spec in manifest.sources.items():
+        if spec.license is None:
+            where = plan.at("sources", name)
+            found.append(Warned(where, f"source '{name}' has no license; the card will say 'unknown'"))
+    for name, output in manifest.outputs.items():
+        for stratum, budget in output.mixture.budgets.items():
+            if budget == 1 and isinstance(budget, int):
+                key = ("outputs", name, "mixture", "budgets", stratum)
+                found.append(Warned(plan.at(*key), f"{'.'.join(key)}: 1 means one row; write 1.0 for all of it"))
+    return found
