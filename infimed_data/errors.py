@@ -55,6 +55,8 @@ def disk_error(error: OSError, doing: str) -> StorageError:
     """The `StorageError` for an `OSError`: one line with the cause, the place and the way on."""
     import errno
 
+    if isinstance(error, StorageError):
+        return error
     where = error.filename or ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"disk full while {doing} {where}: free space and run the same command again; it continues")

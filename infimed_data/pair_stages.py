@@ -32,6 +32,9 @@ __all__ = ["Compared", "Part", "compare"]
 
 Say = Callable[[str], None]
 
+_KINDS = ("long", "short")
+"""Kinds of texts that are compared with their like."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -93,8 +96,8 @@ def compare(
     if manifest.dedup.near:
         same_picture = pl.DataFrame(schema={"image": pl.String, "stands_for": pl.String})
         near = compare_texts(parts, same_picture, manifest.dedup, work, engine, say)
-        for name, found in zip(("long_texts", "short_texts"), near, strict=True):
-            counts[name] = {"pairs": len(found.first), "compared": found.compared, "passed_over": found.passed_over}
+        for name, found in zip(_KINDS, near, strict=True):
+            counts[f"{name}_texts"] = {"pairs": len(found.first), "compared": found.compared, "passed_over": found.passed_over}
     if not benchmark_parts:
         return Compared(near, None, None, (), counts)
     benchmarks = read_benchmarks(benchmark_parts, work, engine, say)
@@ -152,18 +155,19 @@ def compare_texts(
         for part, gate in zip(parts, gates, strict=True)
     ]
     found = []
-    for name, regime in (
-        ("long", replace(LONG_TEXTS, threshold=dedup.text)),
-        ("short", replace(SHORT_TEXTS, threshold=dedup.short_text)),
-    ):
+    ran = False
+    regimes = (replace(LONG_TEXTS, threshold=dedup.text), replace(SHORT_TEXTS, threshold=dedup.short_text))
+    for name, regime in zip(_KINDS, regimes, strict=True):
         stage = Stage(work, "near", name, key_of("near", code, str(regime), content))
         with stage.running():
             facts = stage.done()
             if facts is None:
                 near = _compare(stage.folder, parts, gates, regime, engine)
                 facts = stage.finish({"compared": near.compared, "passed_over": near.passed_over})
-                say(f"near    {name} texts: {len(near.first):,} pairs of {near.compared:,} compared")
+                ran = True
         found.append(_read_near(stage.folder, facts))
+    counted = ", ".join(f"{len(near.first):,} pairs of {name} texts" for name, near in zip(_KINDS, found, strict=True))
+    say(f"near    {counted}" + ("" if ran else ", cached"))
     return found
 
 
