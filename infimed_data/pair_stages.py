@@ -97,7 +97,11 @@ def compare(
         same_picture = pl.DataFrame(schema={"image": pl.String, "stands_for": pl.String})
         near = compare_texts(parts, same_picture, manifest.dedup, work, engine, say)
         for name, found in zip(_KINDS, near, strict=True):
-            counts[f"{name}_texts"] = {"pairs": len(found.first), "compared": found.compared, "passed_over": found.passed_over}
+            counts[f"{name}_texts"] = {
+                "pairs": len(found.first),
+                "compared": found.compared,
+                "passed_over": found.passed_over,
+            }
     if not benchmark_parts:
         return Compared(near, None, None, (), counts)
     benchmarks = read_benchmarks(benchmark_parts, work, engine, say)
@@ -238,8 +242,8 @@ class Benchmarks:
 
     @property
     def questions(self) -> pl.DataFrame:
-        """One row a distinct question: question (its number), digest, options, pictures."""
-        table = pl.DataFrame(self.index.questions.select(["question", "options", "pictures"]))
+        """One row a distinct question: question (its number), digest, options, pictures, rows."""
+        table = pl.DataFrame(self.index.questions.select(["question", "options", "pictures", "rows"]))
         return table.rename({"question": "digest"}).with_row_index("question").with_columns(
             pl.col("question").cast(pl.Int64)
         )  # fmt: skip

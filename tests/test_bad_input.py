@@ -116,7 +116,9 @@ def lines_of(done: "subprocess.CompletedProcess[str]", count: int = 1) -> list[s
     wrong = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     others = [line for line in done.stderr.splitlines() if not line.startswith("error: ")]
     assert len(wrong) == count, done.stderr
-    assert all(re.match(r"(ingest|texts|images|filter|near|bench|match|decide|warning:?) ", line) for line in others), done.stderr
+    assert all(re.match(r"(ingest|texts|images|filter|near|bench|match|decide|warning:?) ", line) for line in others), (
+        done.stderr
+    )
     return wrong
 
 

@@ -28,14 +28,20 @@ __all__ = ["GRADES", "TextMatches", "drop_leaks", "find_leaks", "needed_share"]
 GRADES = ("same_item", "same_image", "same_group", "same_question", "near_question", "same_template")
 """Names of the grades, the strongest first."""
 
-LIGHT = 1.5
+LIGHT = 2.0
 """Weight of shared terms that is never enough, ..."""
 HEAVY = 2.5
 """... and how fast the share that is needed falls with each weight beyond it."""
+CHANCE = 0.5
+"""Weight that is taken off for each time that the text which holds a question is twice as long as the question: a long
+text has a few rare words of many a short question."""
 IMAGE_FACTOR = 2.0
 """A question about a picture has to weigh this many times as much to be the same without the picture, ..."""
 MAX_PICTURES = 2
 """... and may be asked of this many pictures: what more share is a template."""
+REPEATED = 0.25
+"""A question that rows of one source ask again and again has to weigh this part more for each doubling of their number:
+a template asked a thousand times is none the less one text, whose words look rare."""
 
 
 @dataclass(frozen=True)
@@ -229,18 +235,24 @@ def _by_text(
     policy: Decontaminate,
 ) -> pl.DataFrame:
     own = asked.filter(pl.col("unit") == unit)
-    shown = own.group_by("text").agg(own_pictures=pl.col("picture").n_unique() - pl.col("picture").is_null().any())
+    shown = own.group_by("text").agg(
+        own_pictures=pl.col("picture").n_unique() - pl.col("picture").is_null().any(), own_rows=pl.len()
+    )
     found = (
         own.select("number", "text", "has_image")
         .join(matched.matches, on="text")
         .join(shown, on="text")
-        .join(questions.select("question", "pictures"), on="question")
+        .join(questions.select("question", "pictures", "rows"), on="question")
     )
-    factor = pl.when("has_image").then(IMAGE_FACTOR).otherwise(1.0)
-    margins = [
-        pl.col(f"{view}_share") - needed_share(pl.col(f"{view}_weight") / factor, policy.question_share)
-        for view in _VIEWS
-    ]
+    asked_often = 1 + REPEATED * pl.max_horizontal("own_rows", "rows").log(2)
+    factor = pl.when("has_image").then(IMAGE_FACTOR).otherwise(1.0) * asked_often
+    sizes = {"question": ("its_asked_terms", "terms"), "with_options": ("its_terms", "terms"),
+             "reverse": ("asked_terms", "its_terms")}  # fmt: skip
+    margins = []
+    for view, (part, whole) in sizes.items():
+        chance = CHANCE * (pl.col(whole) / pl.max_horizontal(part, pl.lit(1))).log(2).clip(0)
+        needed = needed_share(pl.col(f"{view}_weight") / factor - chance, policy.question_share)
+        margins.append(pl.col(f"{view}_share") - needed)
     found = found.with_columns(
         margin=pl.max_horizontal(*margins),
         view=pl.concat_list(margins).list.arg_max(),
@@ -263,14 +275,15 @@ def _by_text(
         )
     )
     same_words = pl.when(pl.col("same_options")).then(pl.lit("the same words")).otherwise(pl.lit("other options"))
-    exact = pl.format("{}, weight {}, asked of {} pictures", same_words, pl.col("specific").round(1), "shown")
+    pictures = pl.when(pl.col("shown") > 0).then(pl.format(", asked of {} pictures", "shown")).otherwise(pl.lit(""))
+    exact = pl.format("{}, weight {}{}", same_words, pl.col("specific").round(1), pictures)
     near = pl.format("{}% {}, weight {}", (share * 100).round(0).cast(pl.Int64), words, weight.round(1))
     found = found.with_columns(grade=grade).filter(pl.col("grade").is_not_null())
     found = found.with_columns(
         score=pl.when(pl.col("grade") == "near_question").then(share.cast(pl.Float64).round(4)).otherwise(1.0),
         limit=pl.when(pl.col("grade") == "near_question")
         .then(pl.format("{}% at this weight", ((share - pl.col("margin")) * 100).round(0).cast(pl.Int64)))
-        .otherwise(pl.format("weight {}, {} pictures", "limit", pl.lit(MAX_PICTURES))),
+        .otherwise(pl.format("weight {}", pl.col("limit").round(1))),
         evidence=pl.when(pl.col("grade") == "near_question").then(near).otherwise(exact),
     )
     found = found.join(_first(benchmarks, "question", "benchmark"), on="question")

@@ -50,11 +50,16 @@ MATCHES = pa.schema(
         ("with_options_weight", pa.float32()),
         ("reverse_weight", pa.float32()),
         ("specific", pa.float32()),
+        ("terms", pa.int32()),
+        ("asked_terms", pa.int32()),
+        ("its_terms", pa.int32()),
+        ("its_asked_terms", pa.int32()),
     ]
 )
 """One row a distinct training question (`text`) and benchmark question that comes close. `same`: the question has the
 same words in the same order; `same_options`: and the same options, or one side has none. Shares, and the weights of
-shared terms, as in the module's text. `specific`: the weight of all that is the same, 0 where nothing is."""
+shared terms, as in the module's text. `specific`: the weight of all that is the same, 0 where nothing is. `terms`: the
+number of terms of the training question, with and without options, and of the benchmark's."""
 
 CLOSEST = 2
 """Benchmark questions that a training question is compared with term by term."""
@@ -153,6 +158,8 @@ def _weigh(tasks: Sequence[_Task], index: QuestionIndex, texts: int, bits: int, 
     save(folder / "weight.npy", weight)
     save(folder / "with_options.npy", _sums(each, starts))
     save(folder / "question.npy", _sums(np.where(index.array("in_question"), each, np.float32(0)), starts))
+    asked = np.concatenate([[0], np.cumsum(index.array("in_question"), dtype=np.int64)])
+    save(folder / "asked_terms.npy", asked[starts[1:]] - asked[starts[:-1]])
     save(folder / "rarest.npy", np.bincount(rare, of_rare, minlength=questions).astype(np.float32))
     save(folder / "rare_terms.npy", np.bincount(rare[of_rare > 0], minlength=questions).astype(np.int32))
 
@@ -189,8 +196,10 @@ class _Terms:
     asked: NDArray[np.bool_]
     """Whether it stands in the question itself."""
     weight: NDArray[np.float32]
+    asked_count: NDArray[np.int64]
+    """Number of terms of each question without its options."""
     total: NDArray[np.float64]
-    """Weight of each question."""
+    """Weight of each question without its options."""
 
     @staticmethod
     def of(entries: NDArray[np.uint32], bounds: NDArray[np.int64], known: _Weighed) -> _Terms:
@@ -203,7 +212,8 @@ class _Terms:
         weight[~met] = weights(known.counts[places[~met]], known.texts)
         owners = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
         total: NDArray[np.float64] = np.bincount(owners, weight * asked, minlength=len(bounds) - 1).astype(np.float64)
-        return _Terms(bounds, places, met, asked, weight, total)
+        count = np.bincount(owners[asked], minlength=len(bounds) - 1)
+        return _Terms(bounds, places, met, asked, weight, count, total)
 
 
 class _Weighed:
@@ -221,6 +231,8 @@ class _Weighed:
         array = self.index.array
         self.rare, self.rare_starts = array("rare"), array("rare_starts")
         self.starts, self.term_of, self.in_question = array("starts"), array("term_of"), array("in_question")
+        self.terms = np.diff(self.starts)
+        self.asked_terms = load("asked_terms")
         self.digest = self.index.questions.column("question").to_numpy()
         self.options = self.index.questions.column("options").to_numpy()
 
@@ -244,7 +256,9 @@ def _compared(
     same_options = (ours == theirs) | (ours == 0) | (theirs == 0)
     all_same = same_words & (ours == theirs) & (ours != 0)
     specific = np.where(same_words, np.where(all_same, known.with_options[whom], known.question[whom]), np.float32(0))
-    columns = [who + first, whom, same_words, same_options, *shares, *shared, specific]
+    own = np.diff(terms.bounds)[who], terms.asked_count[who]
+    its = known.terms[whom], known.asked_terms[whom]
+    columns = [who + first, whom, same_words, same_options, *shares, *shared, specific, *own, *its]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, MATCHES, strict=True)]
     return pa.Table.from_arrays(arrays, schema=MATCHES)
 
