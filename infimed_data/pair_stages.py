@@ -108,7 +108,7 @@ def compare(
     texts = match_benchmarks(parts, benchmarks, work, engine, say)
     pictures = _shared_pictures(rows, benchmarks.rows)
     readable = (pl.col("stage").fill_null("") != "ingest") | pl.col("rule").is_in(ABSENT_RULES)
-    chosen = rows.filter(readable).select("number", "unit", "at", "images", "keys")
+    chosen = rows.filter(readable).select("number", "unit", "at", "digest", "images", "keys")
     leaks = find_leaks(chosen, benchmarks.rows, benchmarks.questions, texts, pictures, manifest.decontaminate, marks)
     return Compared(near, leaks, benchmarks.rows, _summary(benchmarks.rows, leaks), counts)
 

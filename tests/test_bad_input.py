@@ -19,8 +19,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from infimed_data.pipeline import BuildOptions
 from infimed_data.pipeline import build as run_build
+from infimed_data.plan import BuildOptions
 
 PROJECT = Path(__file__).resolve().parents[1]
 SAMPLES = PROJECT / "sample_data"

@@ -78,10 +78,10 @@ def find_leaks(
     """One row a leak: number, benchmark, benchmark_row, grade, action, score, evidence, matches, image,
     benchmark_image, pair and mark, sorted by number, grade and benchmark.
 
-    `rows` has number, unit, at (place in the unit), images and keys; `benchmarks` has row, benchmark (its name), rank,
-    images, keys and question (the number of its distinct question); `questions` has question, digest, options and
-    pictures; `pictures` pairs training images with benchmark images: image, benchmark_image, score, transform. `marks`
-    says of pairs that somebody looked at whether they are right.
+    `rows` has number, unit, at (place in the unit), digest, images and keys. `benchmarks` has row, benchmark (its name),
+    rank, images, keys and question (the number of its distinct question), and `questions` has question, digest, options,
+    pictures and rows. `pictures` pairs training images with benchmark images: image, benchmark_image, score, transform.
+    `marks` says of pairs that somebody looked at whether they are right.
     """
     rows = rows.with_columns(has_image=pl.col("images").list.len() > 0)
     asked = _asked(rows, texts)
@@ -148,8 +148,8 @@ def _leaks(frame: pl.DataFrame, grade: str | None = None) -> pl.DataFrame:
 
 
 def _asked(rows: pl.DataFrame, texts: Mapping[int, TextMatches]) -> pl.DataFrame:
-    """number, unit, has_image, text (number of the distinct question in its unit), digest, and picture (null for none):
-    rows that ask something."""
+    """Rows that ask something: number, unit, has_image, item (digest of the whole row), picture (null for none), text
+    (number of the distinct question in its unit) and digest (of that question)."""
     parts = []
     for unit, matched in texts.items():
         own = rows.filter(pl.col("unit") == unit)
@@ -157,11 +157,17 @@ def _asked(rows: pl.DataFrame, texts: Mapping[int, TextMatches]) -> pl.DataFrame
         digest = np.where(text >= 0, matched.question[text], np.uint64(0)) if len(matched.question) else text
         parts.append(
             own.select(
-                "number", "unit", "has_image", picture=pl.when("has_image").then(pl.col("images").list.join(","))
+                "number",
+                "unit",
+                "has_image",
+                item="digest",
+                picture=pl.when("has_image").then(pl.col("images").list.join(",")),
             ).with_columns(text=pl.Series(text, dtype=pl.Int64), digest=pl.Series(digest, dtype=pl.UInt64))
         )
-    empty = {"number": pl.UInt32, "unit": pl.UInt32, "has_image": pl.Boolean, "picture": pl.String,
-             "text": pl.Int64, "digest": pl.UInt64}  # fmt: skip
+    empty = {
+        "number": pl.UInt32, "unit": pl.UInt32, "has_image": pl.Boolean, "item": pl.String, "picture": pl.String,
+        "text": pl.Int64, "digest": pl.UInt64,
+    }  # fmt: skip
     return pl.concat([pl.DataFrame(schema=empty), *parts]).filter(pl.col("text") >= 0)
 
 
@@ -220,10 +226,11 @@ def _by_group(rows: pl.DataFrame, benchmarks: pl.DataFrame) -> pl.DataFrame:
 
 
 _VIEWS = {
-    "question": "of the benchmark's question",
-    "with_options": "of the benchmark's question and options",
-    "reverse": "of this question is in the benchmark's",
+    "question": ("its_asked_terms", "terms", "of the benchmark's question"),
+    "with_options": ("its_terms", "terms", "of the benchmark's question and options"),
+    "reverse": ("asked_terms", "its_terms", "of this question is in the benchmark's"),
 }
+"""Each way to compare two questions: the size of what is looked for and of where, and what the share is of."""
 
 
 def _by_text(
@@ -235,60 +242,78 @@ def _by_text(
     policy: Decontaminate,
 ) -> pl.DataFrame:
     own = asked.filter(pl.col("unit") == unit)
-    shown = own.group_by("text").agg(
-        own_pictures=pl.col("picture").n_unique() - pl.col("picture").is_null().any(), own_rows=pl.len()
+    shown = own.group_by("text", "has_image").agg(
+        own_pictures=pl.col("picture").drop_nulls().n_unique(), own_rows=pl.col("item").n_unique()
     )
-    found = (
-        own.select("number", "text", "has_image")
-        .join(matched.matches, on="text")
-        .join(shown, on="text")
+    often = 1 + REPEATED * pl.max_horizontal("own_rows", "rows").log(2)
+    pairs = (
+        shown.join(matched.matches, on="text")
         .join(questions.select("question", "pictures", "rows"), on="question")
-    )
-    asked_often = 1 + REPEATED * pl.max_horizontal("own_rows", "rows").log(2)
-    factor = pl.when("has_image").then(IMAGE_FACTOR).otherwise(1.0) * asked_often
-    sizes = {"question": ("its_asked_terms", "terms"), "with_options": ("its_terms", "terms"),
-             "reverse": ("asked_terms", "its_terms")}  # fmt: skip
-    margins = []
-    for view, (part, whole) in sizes.items():
-        chance = CHANCE * (pl.col(whole) / pl.max_horizontal(part, pl.lit(1))).log(2).clip(0)
-        needed = needed_share(pl.col(f"{view}_weight") / factor - chance, policy.question_share)
-        margins.append(pl.col(f"{view}_share") - needed)
-    found = found.with_columns(
-        margin=pl.max_horizontal(*margins),
-        view=pl.concat_list(margins).list.arg_max(),
-        shown=pl.col("pictures") + pl.col("own_pictures"),
-        limit=policy.specific * factor,
-    )
-    template = (pl.col("specific") < pl.col("limit")) | (pl.col("has_image") & (pl.col("shown") > MAX_PICTURES))
-    grade = (
-        pl.when(pl.col("same") & pl.col("same_options") & ~template).then(pl.lit("same_question"))
-        .when(pl.col("same") & template).then(pl.lit("same_template"))
-        .when(pl.col("margin") >= 0).then(pl.lit("near_question"))
-    )  # fmt: skip
-    view = [pl.col("view") == at for at in range(len(_VIEWS))]
-    share, weight, words = (
-        pl.coalesce(pl.when(chosen).then(part) for chosen, part in zip(view, parts, strict=True))
-        for parts in (
-            [pl.col(f"{name}_share") for name in _VIEWS],
-            [pl.col(f"{name}_weight") for name in _VIEWS],
-            [pl.lit(text) for text in _VIEWS.values()],
+        .with_columns(
+            factor=pl.when("has_image").then(IMAGE_FACTOR).otherwise(1.0) * often,
+            shown=pl.col("pictures") + pl.col("own_pictures"),
+        )
+        .with_columns(least=policy.specific * pl.col("factor"))
+        .with_columns(
+            template=pl.col("same")
+            & ((pl.col("specific") < pl.col("least")) | (pl.col("has_image") & (pl.col("shown") > MAX_PICTURES)))
         )
     )
-    same_words = pl.when(pl.col("same_options")).then(pl.lit("the same words")).otherwise(pl.lit("other options"))
-    pictures = pl.when(pl.col("shown") > 0).then(pl.format(", asked of {} pictures", "shown")).otherwise(pl.lit(""))
-    exact = pl.format("{}, weight {}{}", same_words, pl.col("specific").round(1), pictures)
-    near = pl.format("{}% {}, weight {}", (share * 100).round(0).cast(pl.Int64), words, weight.round(1))
-    found = found.with_columns(grade=grade).filter(pl.col("grade").is_not_null())
-    found = found.with_columns(
-        score=pl.when(pl.col("grade") == "near_question").then(share.cast(pl.Float64).round(4)).otherwise(1.0),
-        limit=pl.when(pl.col("grade") == "near_question")
-        .then(pl.format("{}% at this weight", ((share - pl.col("margin")) * 100).round(0).cast(pl.Int64)))
-        .otherwise(pl.format("weight {}", pl.col("limit").round(1))),
-        evidence=pl.when(pl.col("grade") == "near_question").then(near).otherwise(exact),
-    )
+    same = pl.col("same") & (pl.col("same_options") | pl.col("template"))
+    graded = pl.concat([_same(pairs.filter(same)), _near(pairs.filter(~same), policy.question_share)])
+    found = own.select("number", "text", "has_image").join(graded, on=["text", "has_image"])
     found = found.join(_first(benchmarks, "question", "benchmark"), on="question")
     best = _closest(found, "number", "benchmark", "grade")
     return _leaks(_with_pairs(best, matched, questions))
+
+
+def _same(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Pairs of questions with the same words: the same question where it is specific, else the same template."""
+    words = pl.when(pl.col("same_options")).then(pl.lit("the same words")).otherwise(pl.lit("other options"))
+    pictures = pl.when(pl.col("shown") > 0).then(pl.format(", asked of {} pictures", "shown")).otherwise(pl.lit(""))
+    return pairs.select(
+        "text",
+        "has_image",
+        "question",
+        grade=pl.when("template").then(pl.lit("same_template")).otherwise(pl.lit("same_question")),
+        score=pl.lit(1.0),
+        evidence=pl.format("{}, weight {}{}", words, pl.col("specific").round(1), pictures),
+        limit=pl.format("weight {}", pl.col("least").round(1)),
+    )
+
+
+def _near(pairs: pl.DataFrame, long_share: float) -> pl.DataFrame:
+    """Pairs of questions of which one has much of the other, in the way in which it has most of it."""
+    found = []
+    for view, (part, whole, words) in _VIEWS.items():
+        chance = CHANCE * (pl.col(whole) / pl.max_horizontal(part, pl.lit(1))).log(2).clip(0)
+        found.append(
+            pairs.select(
+                "text",
+                "has_image",
+                "question",
+                share=pl.col(f"{view}_share").cast(pl.Float64),
+                weight=pl.col(f"{view}_weight").cast(pl.Float64),
+                needed=needed_share(pl.col(f"{view}_weight") / pl.col("factor") - chance, long_share),
+                words=pl.lit(words),
+            )
+        )
+    near = pl.concat(found).filter(pl.col("share") >= pl.col("needed"))
+    near = near.sort(pl.col("needed") - pl.col("share"), maintain_order=True)
+    near = near.unique(["text", "has_image", "question"], keep="first", maintain_order=True)
+    return near.select(
+        "text",
+        "has_image",
+        "question",
+        grade=pl.lit("near_question"),
+        score=pl.col("share").round(4),
+        evidence=pl.format("{}% {}, weight {}", _percent("share"), "words", pl.col("weight").round(1)),
+        limit=pl.format("{}% at this weight", _percent("needed")),
+    )
+
+
+def _percent(share: str) -> pl.Expr:
+    return (pl.col(share) * 100).round(0).cast(pl.Int64)
 
 
 def _with_pairs(found: pl.DataFrame, matched: TextMatches, questions: pl.DataFrame) -> pl.DataFrame:
