@@ -95,7 +95,7 @@ def compare(
     near: list[Near] = []
     if manifest.dedup.near:
         same_picture = pl.DataFrame(schema={"image": pl.String, "stands_for": pl.String})
-        near = compare_texts(parts, same_picture, manifest.dedup, work, engine, say)
+        near = _compare_texts(rows, parts, same_picture, manifest.dedup, work, engine, say)
         for name, found in zip(_KINDS, near, strict=True):
             counts[f"{name}_texts"] = {
                 "pairs": len(found.first),
@@ -104,8 +104,8 @@ def compare(
             }
     if not benchmark_parts:
         return Compared(near, None, None, (), counts)
-    benchmarks = read_benchmarks(benchmark_parts, work, engine, say)
-    texts = match_benchmarks(parts, benchmarks, work, engine, say)
+    benchmarks = _read_benchmarks(benchmark_parts, work, engine, say)
+    texts = _match_benchmarks(parts, benchmarks, work, engine, say)
     pictures = _shared_pictures(rows, benchmarks.rows)
     readable = (pl.col("stage").fill_null("") != "ingest") | pl.col("rule").is_in(ABSENT_RULES)
     chosen = rows.filter(readable).select("number", "unit", "at", "digest", "images", "keys")
@@ -144,15 +144,21 @@ def _summary(benchmarks: pl.DataFrame, leaks: pl.DataFrame) -> list[dict[str, An
     ]
 
 
-def compare_texts(
-    parts: Sequence[Part], same_picture: pl.DataFrame, dedup: Dedup, work: Path, engine: Engine, say: Say
+def _compare_texts(
+    rows: pl.DataFrame,
+    parts: Sequence[Part],
+    same_picture: pl.DataFrame,
+    dedup: Dedup,
+    work: Path,
+    engine: Engine,
+    say: Say,
 ) -> list[Near]:
-    """Near-duplicates among the texts of all rows of `parts`, numbered through: the long texts', then the short ones'.
+    """Near-duplicates among the rows that still stand: of the long texts, then of the short ones.
 
     `same_picture` (columns image, stands_for) says which pictures are one. Only rows of the same pictures and, where a
-    rule can verify it, the same answer are near-duplicates; rows that ingest rejected take no part.
+    rule can verify it, the same answer are near-duplicates.
     """
-    gates = [_gates(part, same_picture) for part in parts]
+    gates = [_gates(rows.filter(pl.col("unit") == unit), part, same_picture) for unit, part in enumerate(parts)]
     code = code_digest("words.py", "pair_stages.py", "dedup/near.py", "dedup/shingles.py")
     content = [
         [part.texts_key, key_of(int(np.bitwise_xor.reduce(mixed(gate + mixed(np.arange(len(gate), dtype=np.uint64))))))]
@@ -175,21 +181,20 @@ def compare_texts(
     return found
 
 
-def _gates(part: Part, same_picture: pl.DataFrame) -> NDArray[np.uint64]:
-    """A number for each row that only rows share which may be duplicates of one another; 0: it takes no part."""
-    frame = pl.DataFrame(read_table(part.index, ["images", "answer_kind", "stage"])).with_row_index("at")
-    each = frame.select("at", image="images").explode("image", empty_as_null=False, keep_nulls=False)
+def _gates(rows: pl.DataFrame, part: Part, same_picture: pl.DataFrame) -> NDArray[np.uint64]:
+    """A number for each row of a part that only rows share which may be duplicates; 0: it takes no part."""
+    each = rows.select("at", image="images").explode("image", empty_as_null=False, keep_nulls=False)
     each = each.join(same_picture, on="image", how="left", maintain_order="left").select(
         "at",
         place=pl.int_range(pl.len()).over("at").cast(pl.UInt64),
         image=pl.coalesce("stands_for", "image").str.head(16).str.to_integer(base=16, dtype=pl.UInt64),
     )
-    pictures = np.zeros(len(frame), np.uint64)
+    pictures = np.zeros(len(rows), np.uint64)
     np.add.at(pictures, each["at"].to_numpy(), mixed(each["image"].to_numpy() ^ mixed(each["place"].to_numpy())))
     answers = np.concatenate([_answer_digests(path) for path in part.texts])
-    answers[~frame["answer_kind"].is_in(VERIFIABLE_KINDS).fill_null(False).to_numpy()] = 0
+    answers[~rows["answer_kind"].is_in(VERIFIABLE_KINDS).fill_null(False).to_numpy()] = 0
     gates = mixed(pictures ^ mixed(answers)) | np.uint64(1)
-    gates[frame.select(pl.col("stage").fill_null("") == "ingest").to_series().to_numpy()] = 0
+    gates[rows["rule"].is_not_null().to_numpy()] = 0
     return gates
 
 
@@ -249,7 +254,7 @@ class Benchmarks:
         )  # fmt: skip
 
 
-def read_benchmarks(parts: Sequence[Part], work: Path, engine: Engine, say: Say) -> Benchmarks:
+def _read_benchmarks(parts: Sequence[Part], work: Path, engine: Engine, say: Say) -> Benchmarks:
     """The benchmarks with their question index, made now or before."""
     columns = ["uid", "images", "image_refs", "keys", "group", "stage", "rule"]
     frames = [
@@ -286,7 +291,7 @@ def _picture_digests(rows: pl.DataFrame) -> NDArray[np.uint64]:
     return np.array(numbers, np.uint64)
 
 
-def match_benchmarks(
+def _match_benchmarks(
     parts: Sequence[Part], benchmarks: Benchmarks, work: Path, engine: Engine, say: Say
 ) -> dict[int, TextMatches]:
     """What the questions of each part match, by its place among `parts`."""

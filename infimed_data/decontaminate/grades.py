@@ -28,13 +28,14 @@ __all__ = ["GRADES", "TextMatches", "drop_leaks", "find_leaks", "needed_share"]
 GRADES = ("same_item", "same_image", "same_group", "same_question", "near_question", "same_template")
 """Names of the grades, the strongest first."""
 
-LIGHT = 2.0
-"""Weight of shared terms that is never enough, ..."""
-HEAVY = 2.5
-"""... and how fast the share that is needed falls with each weight beyond it."""
+LEAST_WEIGHT = 2.0
+"""Weight of shared terms below which nothing is near."""
 CHANCE = 0.5
-"""Weight that is taken off for each time that the text which holds a question is twice as long as the question: a long
-text has a few rare words of many a short question."""
+"""Weight that does not count for each time that the text which holds a question is twice as long as the question: a
+long text has a few rare words of many a short question."""
+SHORT, SHORT_SHARE, FALL = 6.0, 0.95, 6.0
+"""A question of at most this weight has to be there to this share, since two questions about one thing share the words
+for it; the share that is needed falls from there with each `FALL` of weight, to a third for a vignette."""
 IMAGE_FACTOR = 2.0
 """A question about a picture has to weigh this many times as much to be the same without the picture, ..."""
 MAX_PICTURES = 2
@@ -59,11 +60,8 @@ class TextMatches:
 
 
 def needed_share(weight: pl.Expr, long: float) -> pl.Expr:
-    """Share of a question that makes it near, given the weight of what is shared: `long` for long questions.
-
-    Almost all of a question of a few rare words has to be there, and a third of a vignette is enough.
-    """
-    return long + (1 - long) * (-(weight - LIGHT) / HEAVY).exp()
+    """Share of a question that makes it near, given what all of it weighs; `long` is that of the longest."""
+    return long + (max(SHORT_SHARE, long) - long) * (-(weight - SHORT).clip(0) / FALL).exp()
 
 
 def find_leaks(
@@ -78,9 +76,9 @@ def find_leaks(
     """One row a leak: number, benchmark, benchmark_row, grade, action, score, evidence, matches, image,
     benchmark_image, pair and mark, sorted by number, grade and benchmark.
 
-    `rows` has number, unit, at (place in the unit), digest, images and keys. `benchmarks` has row, benchmark (its name),
-    rank, images, keys and question (the number of its distinct question), and `questions` has question, digest, options,
-    pictures and rows. `pictures` pairs training images with benchmark images: image, benchmark_image, score, transform.
+    `rows` has number, unit, at (place in the unit), digest, images and keys. `benchmarks` has row, benchmark (a name),
+    rank, images, keys and question (the number of its distinct question), and `questions` has question, digest,
+    options, pictures and rows. `pictures` pairs training images with benchmark images, with score and transform.
     `marks` says of pairs that somebody looked at whether they are right.
     """
     rows = rows.with_columns(has_image=pl.col("images").list.len() > 0)
@@ -154,7 +152,7 @@ def _asked(rows: pl.DataFrame, texts: Mapping[int, TextMatches]) -> pl.DataFrame
     for unit, matched in texts.items():
         own = rows.filter(pl.col("unit") == unit)
         text = matched.text[own["at"].to_numpy()]
-        digest = np.where(text >= 0, matched.question[text], np.uint64(0)) if len(matched.question) else text
+        digest = np.where(text >= 0, np.append(matched.question, np.uint64(0))[text], np.uint64(0))
         parts.append(
             own.select(
                 "number",
@@ -286,15 +284,16 @@ def _near(pairs: pl.DataFrame, long_share: float) -> pl.DataFrame:
     """Pairs of questions of which one has much of the other, in the way in which it has most of it."""
     found = []
     for view, (part, whole, words) in _VIEWS.items():
+        share, weight = (pl.col(f"{view}_{name}").cast(pl.Float64) for name in ("share", "weight"))
         chance = CHANCE * (pl.col(whole) / pl.max_horizontal(part, pl.lit(1))).log(2).clip(0)
         found.append(
-            pairs.select(
+            pairs.filter((share > 0) & (weight / pl.col("factor") - chance >= LEAST_WEIGHT)).select(
                 "text",
                 "has_image",
                 "question",
-                share=pl.col(f"{view}_share").cast(pl.Float64),
-                weight=pl.col(f"{view}_weight").cast(pl.Float64),
-                needed=needed_share(pl.col(f"{view}_weight") / pl.col("factor") - chance, long_share),
+                share=share,
+                weight=weight,
+                needed=needed_share(weight / share / pl.col("factor"), long_share),
                 words=pl.lit(words),
             )
         )

@@ -70,6 +70,8 @@ LEAST_ESTIMATE = 0.18
 LEAST_TERMS = 2
 """Rare terms that must be shared, where a question has that many."""
 COUNT_BITS = (12, 24)
+TERMS_A_ROW = 64
+"""Terms that a question has more or less, for the size of the table of counts."""
 _UNMET, _OPTIONS_ONLY, _PLACE = 1 << 31, 1 << 30, (1 << 30) - 1
 
 
@@ -95,14 +97,14 @@ def match_texts(
     """(distinct questions of one source's parts, `MATCHES` of them). `folder` is for files on the way."""
     distinct = distinct_questions(signals, folder, engine)
     exact = _exact(distinct, index)
-    size = sum(path.stat().st_size for path in signals)
-    bits = int(np.clip((size // 2).bit_length(), *COUNT_BITS))
+    # The size of the table rests on the number of questions alone, so that no order of rows changes a weight.
+    bits = int(np.clip((len(distinct.row) * TERMS_A_ROW).bit_length(), *COUNT_BITS))
     texts = len(distinct.row) + len(index.questions)
     tasks = []
     for rows in chosen_rows(signals, sizes, distinct.row, folder):
         own = slice(rows.first, rows.first + len(rows.rows))
         tasks.append(_Task(rows, index.folder, folder, bits, texts, distinct.options[own], exact[own]))
-    heavy = size > HEAVY_BYTES
+    heavy = sum(path.stat().st_size for path in signals) > HEAVY_BYTES
     for _ in engine.map(_look_up, tasks, label="looking up terms", heavy=heavy):
         pass
     _weigh(tasks, index, texts, bits, folder)

@@ -15,13 +15,15 @@ ICDE 2006; Bayardo, Ma, Srikant: "Scaling up all pairs similarity search", WWW 2
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from infimed_data.dedup.components import components
 from infimed_data.dedup.shingles import HASH_BITS, DocPart, Shingled, shingles_of_part
 from infimed_data.engine import Engine
 from infimed_data.storage.stages import atomic_write, read_table, write_table
@@ -52,6 +54,8 @@ one word ("not", "left") turns a question round. The two ranges overlap, so that
 
 COUNT_BITS = (12, 24)
 """Smallest and largest size of the table of shingle counts, as a power of two."""
+WORDS_A_ROW = 64
+"""Words that a row has more or less, for the size of that table."""
 PREFIX_HASH_BITS = 34
 COMMON = (1 << 14) - 1
 """Counts are told apart up to this one."""
@@ -60,9 +64,11 @@ BITMAP_BITS = 512
 ALL_PAIRS = 256
 """Rows that share a prefix shingle are all compared with one another up to this number of them; beyond, each with its
 next `ALL_PAIRS ** 2 / number` by size, at least 8."""
+ALL_MEASURED = 1 << 18
 TASK_ROWS = 65_536
 SLICE = 1 << 21
-HEAVY_WORDS = 1 << 20
+PAIRS_AT_A_TIME = 1 << 12
+HEAVY_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,8 @@ class Near:
     second: NDArray[np.int64]
     """Pairs of rows that stand for their groups, first < second."""
     jaccard: NDArray[np.float64]
-    """Similarity of each pair, at least the threshold."""
+    """Similarity of each pair, at least the threshold. Where there are more than `ALL_MEASURED` likely pairs, those
+    whose rows other pairs link already are not measured, and not here."""
     compared: int
     """Pairs that shared a prefix shingle and a possible size."""
     passed_over: int
@@ -90,7 +97,8 @@ class _Task:
     out: Path
     counts: Path
     """Table of shingle counts: written by the first pass, read by the second."""
-    bits: int = 0
+    bits: int
+    """Size of that table, as a power of two."""
     chosen: Path | None = None
     """Arrow file with a column `row`: the rows to look at, sorted."""
 
@@ -102,10 +110,10 @@ def near_duplicates(
 
     `folder` is for files on the way; it must exist and may be removed afterwards.
     """
-    tasks, words = _tasks(parts, rows, regime, folder)
-    bits = int(np.clip(words.bit_length(), *COUNT_BITS))
-    heavy = words > HEAVY_WORDS
-    tasks = [_with(task, bits=bits) for task in tasks]
+    # The size of the table rests on the number of rows alone, so that no order of rows changes what is passed over.
+    bits = int(np.clip((sum(rows) * WORDS_A_ROW).bit_length(), *COUNT_BITS))
+    tasks = _tasks(parts, rows, regime, bits, folder)
+    heavy = sum(part.signals.stat().st_size for part in parts) > HEAVY_BYTES
     _run(engine, _count, tasks, heavy)
     sizes, digests = _sets(tasks)
     groups = _groups(sizes, digests)
@@ -113,41 +121,30 @@ def near_duplicates(
     _sum_counts(tasks, folder / "counts.npy")
     chosen = folder / "stand-ins.arrow"
     _write_rows(chosen, stand_ins)
-    tasks = [_with(task, counts=folder / "counts.npy", chosen=chosen) for task in tasks]
+    tasks = [replace(task, counts=folder / "counts.npy", chosen=chosen) for task in tasks]
     _run(engine, _prefix, tasks, heavy)
-    pairs, compared, passed_over = _candidates(tasks, sizes, digests, regime.threshold)
-    needed = np.unique(pairs)
+    found = _candidates(tasks, sizes, digests, regime.threshold)
+    needed = np.unique(found.rows[found.pairs])
     _write_rows(chosen, needed)
     _run(engine, _gather, tasks, heavy and len(needed) > TASK_ROWS)
-    return Near(groups, *_verified(tasks, pairs, needed, regime.threshold), compared, passed_over)
+    shingles = np.concatenate([np.load(task.out.with_suffix(".shingles.npy")) for task in tasks])
+    pairs, jaccard = _verified(found, _Sets(needed, sizes[needed], shingles), regime.threshold)
+    pairs = np.sort(found.rows[pairs], axis=1)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return Near(groups, pairs[order, 0], pairs[order, 1], jaccard[order], found.compared, found.passed_over)
 
 
-def _tasks(parts: Sequence[DocPart], rows: Sequence[int], regime: Regime, folder: Path) -> tuple[list[_Task], int]:
-    """Runs of parts with about `TASK_ROWS` rows together, and a rough number of words."""
+def _tasks(parts: Sequence[DocPart], rows: Sequence[int], regime: Regime, bits: int, folder: Path) -> list[_Task]:
+    """Runs of parts with about `TASK_ROWS` rows together."""
     tasks: list[_Task] = []
-    start = at = 0
-    bytes_ = 0
-    first_row = row = 0
-    for index, (part, count) in enumerate(zip(parts, rows, strict=True)):
-        at, row = index + 1, row + count
-        bytes_ += part.signals.stat().st_size
+    start = first_row = row = 0
+    for at, count in enumerate(rows, 1):
+        row += count
         if row - first_row >= TASK_ROWS or at == len(parts):
             out = folder / f"{len(tasks):05d}"
-            tasks.append(_Task(tuple(parts[start:at]), regime, first_row, out, out.with_suffix(".counts.npy")))
+            tasks.append(_Task(tuple(parts[start:at]), regime, first_row, out, out.with_suffix(".counts.npy"), bits))
             start, first_row = at, row
-    return tasks, bytes_ // 4
-
-
-def _with(task: _Task, *, counts: Path | None = None, chosen: Path | None = None, bits: int | None = None) -> _Task:
-    return _Task(
-        task.parts,
-        task.regime,
-        task.first_row,
-        task.out,
-        counts or task.counts,
-        bits or task.bits,
-        chosen or task.chosen,
-    )
+    return tasks
 
 
 def _run(engine: Engine, function: object, tasks: Sequence[_Task], heavy: bool) -> None:
@@ -158,8 +155,9 @@ def _run(engine: Engine, function: object, tasks: Sequence[_Task], heavy: bool) 
 def _shingled(task: _Task) -> Iterator[tuple[int, Shingled]]:
     """(first row, shingle sets) of the task's batches."""
     row = task.first_row
+    regime = task.regime
     for part in task.parts:
-        for batch in shingles_of_part(part, task.regime.size):
+        for batch in shingles_of_part(part, regime.size, min_words=regime.min_words, max_words=regime.max_words):
             yield row, batch
             row += batch.rows
 
@@ -169,19 +167,14 @@ def _count(task: _Task) -> int:
     counts = np.zeros(1 << task.bits, np.uint32)
     sizes, digests = [], []
     for _, batch in _shingled(task):
-        regime = task.regime
-        fits = batch.words >= regime.min_words
-        if regime.max_words is not None:
-            fits &= batch.words <= regime.max_words
         owners = batch.owners
         size = np.bincount(owners, minlength=batch.rows)
-        size[~fits] = 0
         digest = np.zeros(batch.rows, np.uint64)
         starts = np.searchsorted(owners, np.arange(batch.rows))
-        held = np.bincount(owners, minlength=batch.rows) > 0
+        held = size > 0
         sums = np.add.reduceat(mixed(batch.digests), starts[held]) if held.any() else np.zeros(0, np.uint64)
         digest[held] = mixed(sums)
-        slots = batch.digests[fits[owners]] >> np.uint64(HASH_BITS - task.bits)
+        slots = batch.digests >> np.uint64(HASH_BITS - task.bits)
         np.add.at(counts, slots.astype(np.int64), np.uint32(1))
         sizes.append(size.astype(np.uint32))
         digests.append(digest)
@@ -191,7 +184,7 @@ def _count(task: _Task) -> int:
     return len(table)
 
 
-def _save(path: Path, array: NDArray[np.uint32]) -> None:
+def _save(path: Path, array: NDArray[Any]) -> None:
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
@@ -278,16 +271,27 @@ def _bitmaps(owners: NDArray[np.int64], digests: NDArray[np.uint64], rows: int) 
     return np.packbits(bits.reshape(rows, BITMAP_BITS), axis=1, bitorder="little").view("<u8")
 
 
+@dataclass(frozen=True, slots=True)
+class _Likely:
+    """Pairs that the prefixes and bitmaps leave."""
+
+    rows: NDArray[np.int64]
+    """The row of each rank: ranks are by size and digest, so they do not depend on the order of rows."""
+    pairs: NDArray[np.int64]
+    """Pairs of ranks, shape (pairs, 2), the smaller one first, sorted."""
+    compared: int
+    passed_over: int
+
+
 def _candidates(
     tasks: Sequence[_Task], sizes: NDArray[np.int64], digests: NDArray[np.uint64], threshold: float
-) -> tuple[NDArray[np.int64], int, int]:
-    """(pairs of rows as an array of two columns, pairs compared, pairs passed over)."""
+) -> _Likely:
+    """Pairs that share a prefix shingle, have sizes that allow them, and are not refused by their bitmaps."""
     maps = pa.concat_tables(read_table(task.out.with_suffix(".maps.arrow")) for task in tasks).combine_chunks()
     docs = maps.column("row").to_numpy()
     if not len(docs):
-        return np.zeros((0, 2), np.int64), 0, 0
+        return _Likely(docs, np.zeros((0, 2), np.int64), 0, 0)
     bitmaps = maps.column("bitmap").chunk(0).flatten().to_numpy().reshape(len(docs), -1)
-    # Ranks by size and digest: what is passed over in a crowd does not depend on the order of rows.
     order = np.lexsort((digests[docs], sizes[docs]))
     rank = np.empty(len(docs), np.int64)
     rank[order] = np.arange(len(docs))
@@ -316,12 +320,13 @@ def _candidates(
             a, b = a[fits], b[fits]
             compared += len(a)
             likely = _may_be_similar(bitmaps, size, a, b, threshold)
-            found.append(np.stack([a[likely], b[likely]], axis=1))
+            found.append((a[likely].astype(np.uint64) << np.uint64(32)) | b[likely].astype(np.uint64))
             # Those after a row that is too large are larger still.
             at, step = at[fits], step + 1
             at = at[at + step < limits[at]]
-    pairs = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 2), np.int64)
-    return np.sort(rows[pairs], axis=1), compared, passed_over
+    both = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+    pairs = np.stack([both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+    return _Likely(rows, pairs, compared, passed_over)
 
 
 def _within(crowd: NDArray[np.int64], reach: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -350,41 +355,62 @@ def _may_be_similar(
 
 
 def _gather(task: _Task) -> int:
-    """Writes the shingles of the chosen rows."""
+    """Writes the shingles of the chosen rows, one after the other."""
     rows = _chosen(task)
-    owners, digests = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    found = [np.zeros(0, np.uint64)]
     for first, batch in _shingled(task):
-        keep = _marked(rows, first, batch.rows)[batch.owners]
-        owners.append(batch.owners[keep] + first)
-        digests.append(batch.digests[keep])
-    table = pa.table({"row": np.concatenate(owners), "shingle": np.concatenate(digests)})
-    write_table(task.out.with_suffix(".shingles.arrow"), table, table.schema)
-    return len(table)
+        found.append(batch.digests[_marked(rows, first, batch.rows)[batch.owners]])
+    shingles = np.concatenate(found)
+    _save(task.out.with_suffix(".shingles.npy"), shingles)
+    return len(shingles)
 
 
-def _verified(
-    tasks: Sequence[_Task], pairs: NDArray[np.int64], needed: NDArray[np.int64], threshold: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """(first, second, Jaccard) of the pairs that are similar enough, in order of rows."""
-    table = pa.concat_tables(read_table(task.out.with_suffix(".shingles.arrow")) for task in tasks)
-    owners, shingles = table.column("row").to_numpy(), table.column("shingle").to_numpy()
-    starts = np.searchsorted(owners, np.append(needed, np.iinfo(np.int64).max))
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    similarity = np.zeros(len(pairs))
-    step = 1 << 14
-    for start in range(0, len(pairs), step):
-        some = pairs[start : start + step]
-        places = np.searchsorted(needed, some)
-        sizes = starts[places + 1] - starts[places]
-        numbers = np.repeat(np.arange(len(some)), sizes.sum(axis=1))
-        flat = places.ravel()
-        lengths = sizes.ravel()
-        ends = np.cumsum(lengths)
-        at = np.arange(ends[-1]) - np.repeat(ends - lengths - starts[flat], lengths)
-        keys = (numbers.astype(np.uint64) << np.uint64(HASH_BITS)) | shingles[at]
-        keys.sort()
-        twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
-        common = np.bincount(twice.astype(np.int64), minlength=len(some))
-        similarity[start : start + step] = common / (sizes.sum(axis=1) - common)
-    good = similarity >= threshold - 1e-12
-    return pairs[good, 0], pairs[good, 1], similarity[good]
+class _Sets:
+    """The shingle sets of some rows."""
+
+    def __init__(self, rows: NDArray[np.int64], sizes: NDArray[np.int64], shingles: NDArray[np.uint64]) -> None:
+        self._rows, self._sizes, self._shingles = rows, sizes, shingles
+        self._starts = np.cumsum(sizes) - sizes
+
+    def jaccard(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The similarity of each pair of rows, exact but for 48-bit digests that are equal by chance."""
+        similarity = np.zeros(len(pairs))
+        for start in range(0, len(pairs), PAIRS_AT_A_TIME):
+            places = np.searchsorted(self._rows, pairs[start : start + PAIRS_AT_A_TIME])
+            sizes = self._sizes[places]
+            whole = sizes.sum(axis=1)
+            lengths = sizes.ravel()
+            ends = np.cumsum(lengths)
+            at = np.arange(ends[-1]) + np.repeat(self._starts[places].ravel() - (ends - lengths), lengths)
+            numbers = np.repeat(np.arange(len(places), dtype=np.uint64), whole)
+            keys = (numbers << np.uint64(HASH_BITS)) | self._shingles[at]
+            keys.sort()
+            twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
+            common = np.bincount(twice.astype(np.int64), minlength=len(places))
+            similarity[start : start + PAIRS_AT_A_TIME] = common / (whole - common)
+        return similarity
+
+
+def _verified(likely: _Likely, sets: _Sets, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(pairs of ranks that are similar enough, their Jaccard similarity).
+
+    Of many pairs only as many are measured as it takes to know what is linked to what: first one for each row, then
+    twice as many of those that are still apart, and so on.
+    """
+    pairs = likely.pairs
+    take = len(pairs) if len(pairs) <= ALL_MEASURED else 1
+    good, similarities = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    while len(pairs):
+        firsts = np.flatnonzero(np.concatenate([[True], pairs[1:, 0] != pairs[:-1, 0]]))
+        counts = np.diff(np.append(firsts, len(pairs)))
+        chosen = np.arange(len(pairs)) - np.repeat(firsts, counts) < take
+        similarity = sets.jaccard(likely.rows[pairs[chosen]])
+        enough = similarity >= threshold - 1e-12
+        good.append(pairs[chosen][enough])
+        similarities.append(similarity[enough])
+        linked = np.concatenate(good)
+        label = components(len(likely.rows), linked[:, 0], linked[:, 1])
+        pairs = pairs[~chosen]
+        pairs = pairs[label[pairs[:, 0]] != label[pairs[:, 1]]]
+        take *= 2
+    return np.concatenate(good), np.concatenate(similarities)

@@ -7,12 +7,11 @@ matter. The set is salted with the row's gate: rows that may not be duplicates o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from infimed_data.storage.stages import read_table
@@ -45,8 +44,6 @@ class Shingled:
     keys: NDArray[np.uint64]
     """Distinct, sorted: row in the upper 16 bits, counted from the run's first, a shingle's digest in the lower 48."""
     rows: int
-    words: NDArray[np.int64]
-    """Words of each row; -1 for rows that take no part."""
 
     @property
     def owners(self) -> NDArray[np.int64]:
@@ -59,8 +56,11 @@ class Shingled:
         return self.keys & HASH_MASK
 
 
-def shingles_of_part(part: DocPart, size: int) -> Iterator[Shingled]:
-    """Shingle sets of a part's rows, `BATCH_ROWS` rows at a time; a shingle is `size` words."""
+def shingles_of_part(part: DocPart, size: int, *, min_words: int, max_words: int | None) -> Iterator[Shingled]:
+    """Shingle sets of a part's rows, `BATCH_ROWS` rows at a time; a shingle is `size` words.
+
+    Rows with fewer than `min_words` or more than `max_words` words have none.
+    """
     table = read_table(part.signals, list(COLUMNS))
     gates = None if part.gates is None else read_table(part.gates, ["gate"])
     for start in range(0, len(table), BATCH_ROWS):
@@ -70,25 +70,36 @@ def shingles_of_part(part: DocPart, size: int) -> Iterator[Shingled]:
             column = gates.column("gate").slice(start, BATCH_ROWS).combine_chunks()
             takes_part = column.is_valid().to_numpy(zero_copy_only=False)
             gate = column.fill_null(0).to_numpy(zero_copy_only=False)
-        yield _shingled(rows, size, gate, takes_part)
+        texts = [texts_of(rows.column(name)) for name in COLUMNS]
+        words = np.zeros(len(rows), np.int64)
+        for _, bounds, owners in texts:
+            np.add.at(words, owners, np.diff(bounds))
+        takes_part = takes_part & (words >= min_words)
+        if max_words is not None:
+            takes_part &= words <= max_words
+        yield Shingled(_keys(texts, size, gate, takes_part), len(rows))
 
 
-def _shingled(rows: pa.Table, size: int, gates: NDArray[np.uint64], takes_part: NDArray[np.bool_]) -> Shingled:
-    counts = np.zeros(len(rows), np.int64)
-    found = []
-    for name in COLUMNS:
-        words, bounds, owners = texts_of(rows.column(name))
-        if not len(words):
+def _keys(
+    texts: Sequence[tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]],
+    size: int,
+    gates: NDArray[np.uint64],
+    takes_part: NDArray[np.bool_],
+) -> NDArray[np.uint64]:
+    found = [np.zeros(0, np.uint64)]
+    for words, bounds, owners in texts:
+        wanted = takes_part[owners]
+        if not wanted.any() or not len(words):
             continue
+        if not wanted.all():
+            lengths = np.diff(bounds)
+            words, owners = words[np.repeat(wanted, lengths)], owners[wanted]
+            bounds = np.concatenate([[0], np.cumsum(lengths[wanted])])
         grams, starts = grams_of(words, bounds, size)
         owner = np.repeat(owners, np.diff(starts))
-        np.add.at(counts, owners, np.diff(bounds))
         found.append((owner.astype(np.uint64) << np.uint64(HASH_BITS)) | (mixed(grams ^ gates[owner]) & HASH_MASK))
-    keys = np.concatenate(found) if found else np.zeros(0, np.uint64)
-    if not takes_part.all():
-        keys = keys[takes_part[(keys >> np.uint64(HASH_BITS)).astype(np.int64)]]
+    keys = np.concatenate(found)
     keys.sort()
     fresh = np.ones(len(keys), np.bool_)
     fresh[1:] = keys[1:] != keys[:-1]
-    counts[~takes_part] = -1
-    return Shingled(keys[fresh], len(rows), counts)
+    return keys[fresh]

@@ -169,7 +169,7 @@ class Decontaminate(_Record):
     image_score: float = Field(default=0.5, ge=0, le=1)
     """Smallest score of two pictures that count as the same."""
     question_share: float = Field(default=0.3, gt=0, le=1)
-    """Share of a long question's weight that makes it near; short ones need more, up to all of it."""
+    """Share of a vignette's weight that makes it near; shorter questions need more, up to nearly all of it."""
     specific: float = Field(default=3.0, ge=0)
     """Weight of a question that is no template: about the number of words and neighbours that few other texts have."""
     review: str | None = None

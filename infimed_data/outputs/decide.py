@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from infimed_data.decontaminate.grades import drop_leaks
-from infimed_data.dedup.components import drop_near_duplicates
 from infimed_data.dedup.exact import drop_exact_duplicates
 from infimed_data.dedup.near import Near
+from infimed_data.dedup.near_rows import drop_near_duplicates
 from infimed_data.errors import BuildError
 from infimed_data.manifest import Manifest
 from infimed_data.mix import Draw, draw, eligible, split_by_group
@@ -51,7 +51,10 @@ _CONSTANTS = ("source", "split", "category", "license")
 
 
 def gather(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest) -> pl.DataFrame:
-    """The rows of all units, numbered through, from their indexes given as (source, split, index)."""
+    """The rows of all units, numbered through, from their indexes given as (source, split, index).
+
+    Exact duplicates are marked as dropped, so that only rows that still stand are compared further.
+    """
     frames = [
         frame.with_columns(
             pl.lit(unit, pl.UInt32).alias("unit"),
@@ -62,7 +65,13 @@ def gather(indexes: Sequence[tuple[str, str, pl.DataFrame]], manifest: Manifest)
         ).with_row_index("at")
         for unit, (source, split, frame) in enumerate(indexes)
     ]
-    return pl.concat(frames).with_row_index("number")
+    rows = pl.concat(frames).with_row_index("number")
+    return drop_exact_duplicates(rows, _preference(manifest)) if manifest.dedup.exact else rows
+
+
+def _preference(manifest: Manifest) -> list[str]:
+    """All sources, the most preferred first."""
+    return [*manifest.dedup.prefer, *(s for s in manifest.sources if s not in manifest.dedup.prefer)]
 
 
 def decide(
@@ -73,17 +82,14 @@ def decide(
     leaks: pl.DataFrame | None = None,
     benchmark_uids: pl.Series | None = None,
 ) -> Decided:
-    """Duplicates, leaks, draws and splits of `rows`, which `gather` put together.
+    """Near-duplicates, leaks, draws and splits of `rows`, which `gather` put together.
 
     `near` are the near-duplicates of long and of short texts; `leaks` is what `find_leaks` found, and `benchmark_uids`
     are the uids of the benchmark rows that it names.
     """
-    preference = [*manifest.dedup.prefer, *(s for s in manifest.sources if s not in manifest.dedup.prefer)]
-    if manifest.dedup.exact:
-        rows = drop_exact_duplicates(rows, preference)
     if near:
         limits = (manifest.dedup.text, manifest.dedup.short_text)
-        rows = drop_near_duplicates(rows, list(zip(near, limits, _SHINGLES, strict=True)), preference)
+        rows = drop_near_duplicates(rows, list(zip(near, limits, _SHINGLES, strict=True)), _preference(manifest))
     if leaks is not None and benchmark_uids is not None:
         rows = drop_leaks(rows, leaks, benchmark_uids)
     alive = rows.filter(pl.col("rule").is_null())
