@@ -150,7 +150,7 @@ def _weigh(tasks: Sequence[_Task], index: QuestionIndex, texts: int, bits: int, 
     total = np.zeros(1 << bits, np.uint32)
     for task in tasks:
         total += np.load(task.rows.file("counts"))
-    weight = weights(index.array("counts") + total[counting_slots(index.array("terms"), bits)], texts)
+    weight = weights(index.array("counts") + total[counting_slots(index.array("terms")[:-1], bits)], texts)
     questions = len(index.questions)
     starts = index.array("starts")
     each = weight[index.array("term_of")]
@@ -160,16 +160,17 @@ def _weigh(tasks: Sequence[_Task], index: QuestionIndex, texts: int, bits: int, 
     save(folder / "weight.npy", weight)
     save(folder / "with_options.npy", _sums(each, starts))
     save(folder / "question.npy", _sums(np.where(index.array("in_question"), each, np.float32(0)), starts))
-    asked = np.concatenate([[0], np.cumsum(index.array("in_question"), dtype=np.int64)])
-    save(folder / "asked_terms.npy", asked[starts[1:]] - asked[starts[:-1]])
+    save(folder / "asked_terms.npy", _sums(index.array("in_question").astype(np.float32), starts).astype(np.int32))
     save(folder / "rarest.npy", np.bincount(rare, of_rare, minlength=questions).astype(np.float32))
     save(folder / "rare_terms.npy", np.bincount(rare[of_rare > 0], minlength=questions).astype(np.int32))
 
 
 def _sums(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
     """The sum of each run of values."""
-    ends: NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    sums: NDArray[np.float32] = (ends[starts[1:]] - ends[starts[:-1]]).astype(np.float32)
+    sums = np.zeros(len(starts) - 1, np.float32)
+    held = starts[1:] > starts[:-1]
+    if held.any():
+        sums[held] = np.add.reduceat(values, starts[:-1][held], dtype=np.float64)
     return sums
 
 
@@ -211,7 +212,7 @@ class _Terms:
         places = (entries & np.uint32(_PLACE)).astype(np.int64)
         weight = np.empty(len(entries), np.float32)
         weight[met] = known.weight[places[met]]
-        weight[~met] = weights(known.counts[places[~met]], known.texts)
+        weight[~met] = known.by_count[np.minimum(known.counts[places[~met]], len(known.by_count) - 1)]
         owners = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
         total: NDArray[np.float64] = np.bincount(owners, weight * asked, minlength=len(bounds) - 1).astype(np.float64)
         count = np.bincount(owners[asked], minlength=len(bounds) - 1)
@@ -228,6 +229,7 @@ class _Weighed:
             return mapped(task.folder / f"{name}.npy")
 
         self.counts, self.weight = load("counts"), load("weight")
+        self.by_count = weights(np.arange(1 << 16), self.texts)
         self.question, self.with_options = load("question"), load("with_options")
         self.rarest, self.rare_terms = load("rarest"), load("rare_terms")
         array = self.index.array

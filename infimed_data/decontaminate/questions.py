@@ -5,7 +5,8 @@ folder of plain arrays, mapped into memory by every worker:
 
     questions.arrow     digests, first benchmark row, number of rows and of pictures of each question
     of_row.arrow        the question of each benchmark row, -1 for none
-    terms.npy           numbers of all terms, sorted; counts.npy: how many questions have each
+    terms.npy           numbers of all terms, sorted, and a last one that is larger than all; counts.npy: how many
+                        questions have each; slots.npy: where to begin to look for a term
     starts.npy          first posting of each question; term_of.npy: its term; in_question.npy: where it stands
     rare_starts.npy, rare.npy     for each term the questions that it is one of the rarest terms of
 """
@@ -246,7 +247,9 @@ def _write_vocabulary(tasks: Sequence[ChosenRows], folder: Path) -> None:
     order = np.argsort(parts[0])
     terms, counts = parts[0][order], parts[1][order]
     firsts = np.flatnonzero(np.concatenate([[True], terms[1:] != terms[:-1]])) if len(terms) else np.zeros(0, np.int64)
-    save(folder / "terms.npy", terms[firsts])
+    vocabulary = np.append(terms[firsts], np.uint64(1 << TERM_BITS))
+    save(folder / "terms.npy", vocabulary)
+    save(folder / "slots.npy", _slots(vocabulary))
     save(folder / "counts.npy", np.add.reduceat(counts, firsts).astype(np.uint32) if len(firsts) else counts)
 
 
@@ -319,17 +322,14 @@ class QuestionIndex:
         return read_table(self.folder / "questions.arrow")
 
     @cached_property
-    def _slots(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], int]:
-        """(terms and a last one that is larger than all, first term of each slot, bits within a slot): terms spread
-        evenly, so a slot holds about one."""
-        terms = np.append(self.array("terms"), np.uint64(1 << 63))
-        bits = int(np.clip(len(terms).bit_length(), 8, 24))
-        slots = np.arange(1 << bits, dtype=np.uint64) << np.uint64(TERM_BITS - bits)
-        return terms, np.searchsorted(terms, slots).astype(np.int32), TERM_BITS - bits
+    def _lookup(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], int]:
+        """(terms, first term of each slot, bits within a slot)."""
+        slots = self.array("slots")
+        return self.array("terms"), slots, TERM_BITS - (len(slots).bit_length() - 1)
 
     def find(self, terms: NDArray[np.uint64]) -> NDArray[np.int32]:
         """The place of each term among those of the index, -1 where no benchmark has it."""
-        known, starts, shift = self._slots
+        known, starts, shift = self._lookup
         found = np.empty(len(terms), np.int32)
         for start in range(0, len(terms), FIND_BLOCK):
             wanted = terms[start : start + FIND_BLOCK]
@@ -342,3 +342,11 @@ class QuestionIndex:
                 behind = behind[seen[behind] < wanted[behind]]
             found[start : start + FIND_BLOCK] = np.where(seen == wanted, at, -1)
         return found
+
+
+def _slots(terms: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """The first term of each slot, by the upper bits of its number: terms spread evenly, so a slot holds about one."""
+    bits = int(np.clip(len(terms).bit_length(), 8, 24))
+    slots = (terms >> np.uint64(TERM_BITS - bits)).astype(np.int64)
+    counts = np.bincount(slots[:-1], minlength=1 << bits)
+    return (np.cumsum(counts) - counts).astype(np.int32)
