@@ -18,7 +18,7 @@ def forecast(path: Path, options: BuildOptions) -> str:
     lines = [f"{'stage':<8}{'source':<28}{'rows or images':>16}  state"]
     known = total = 0
     exact = True
-    for reading in plan.readings:
+    for reading in [*plan.readings, *plan.benchmarks]:
         rows, is_exact = _expected(reading)
         total, exact = total + rows, exact and is_exact
         counted = f"{'' if is_exact else '~'}{rows:,}"
@@ -32,7 +32,8 @@ def forecast(path: Path, options: BuildOptions) -> str:
         known += done
     plan.fingerprints.save()
     lines.append(
-        f"{len(plan.readings)} source splits, {known} ingested before; {'' if exact else '~'}{total:,} rows in all"
+        f"{len(plan.readings)} source splits and {len(plan.benchmarks)} of benchmarks, {known} ingested before; "
+        f"{'' if exact else '~'}{total:,} rows in all"
     )
     for name, output in plan.manifest.outputs.items():
         asked = "every eligible row" if output.mixture.total is None else f"{output.mixture.total:,} rows"

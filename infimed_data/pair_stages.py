@@ -23,6 +23,7 @@ from infimed_data.decontaminate.questions import QuestionIndex, write_index
 from infimed_data.dedup.near import LONG_TEXTS, SHORT_TEXTS, Near, Regime, near_duplicates
 from infimed_data.dedup.shingles import DocPart
 from infimed_data.engine import Engine
+from infimed_data.errors import SourceError
 from infimed_data.manifest import Dedup, Manifest
 from infimed_data.schema import ABSENT_RULES, VERIFIABLE_KINDS
 from infimed_data.storage.stages import Stage, clear_folder, code_digest, key_of, read_table, write_table
@@ -89,8 +90,12 @@ def compare(
     work: Path,
     engine: Engine,
     say: Say,
+    where: Callable[..., str],
 ) -> Compared:
-    """Compares the `rows` of all `parts` (numbered through) with one another and with the benchmarks'."""
+    """Compares the `rows` of all `parts` (numbered through) with one another and with the benchmarks'.
+
+    `where` gives the line of a key of the manifest. Raises `SourceError` for a benchmark that has nothing to match.
+    """
     counts: dict[str, Any] = {}
     near: list[Near] = []
     if manifest.dedup.near:
@@ -105,12 +110,25 @@ def compare(
     if not benchmark_parts:
         return Compared(near, None, None, (), counts)
     benchmarks = _read_benchmarks(benchmark_parts, work, engine, say)
+    _check_matchable(benchmarks.rows, where)
     texts = _match_benchmarks(parts, benchmarks, work, engine, say)
     pictures = _shared_pictures(rows, benchmarks.rows)
     readable = (pl.col("stage").fill_null("") != "ingest") | pl.col("rule").is_in(ABSENT_RULES)
     chosen = rows.filter(readable).select("number", "unit", "at", "digest", "images", "keys")
     leaks = find_leaks(chosen, benchmarks.rows, benchmarks.questions, texts, pictures, manifest.decontaminate, marks)
     return Compared(near, leaks, benchmarks.rows, _summary(benchmarks.rows, leaks), counts)
+
+
+def _check_matchable(benchmarks: pl.DataFrame, where: Callable[..., str]) -> None:
+    """A benchmark without a question, a picture or a key must not pass for one that nothing leaks."""
+    something = (pl.col("question") >= 0) | (pl.col("images").list.len() > 0) | (pl.col("keys").list.len() > 0)
+    counted = benchmarks.group_by("benchmark", maintain_order=True).agg(rows=pl.len(), matchable=something.sum())
+    for name, rows, matchable in counted.iter_rows():
+        if not matchable:
+            raise SourceError(
+                f"{where('benchmarks', name)}: benchmark '{name}': none of its {rows:,} rows has a question, an image "
+                "or a group to match; mend it"
+            )
 
 
 def _shared_pictures(rows: pl.DataFrame, benchmarks: pl.DataFrame) -> pl.DataFrame:

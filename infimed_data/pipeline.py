@@ -180,7 +180,7 @@ def _finish(
     parts = _indexes(reads, manifest, manifest.filters, options.work, engine, say)
     benchmark_parts = _indexes(benchmark_reads, manifest, None, options.work, engine, say)
     rows = gather([(part.source, part.split, pl.DataFrame(_wanted(part.index, manifest))) for part in parts], manifest)
-    compared = compare(rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say)
+    compared = compare(rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at)
     engine.close()  # the next workers start fresh; these hold what the stages before needed
     pa.default_memory_pool().release_unused()
     decided = decide(rows, manifest, near=compared.near, leaks=compared.leaks, benchmark_uids=compared.benchmark_uids)

@@ -83,13 +83,14 @@ def find_leaks(
     """
     rows = rows.with_columns(has_image=pl.col("images").list.len() > 0)
     asked = _asked(rows, texts)
-    found = pl.concat(
-        [
-            *_by_image(rows, benchmarks, questions, asked, pictures, policy.image_score),
-            _by_group(rows, benchmarks),
-            *(_by_text(unit, asked, matched, benchmarks, questions, policy) for unit, matched in texts.items()),
-        ]
-    ).join(rows.select("number", "has_image"), on="number", how="left", maintain_order="left")
+    item, image = _by_image(rows, benchmarks, questions, asked, pictures, policy.image_score)
+    by_text = [_by_text(unit, asked, matched, benchmarks, questions, policy) for unit, matched in texts.items()]
+    # What is the same item has the same question, and needs no other word for it.
+    real = item.filter(~pl.col("pair").is_in([pair for pair, right in marks.items() if not right]))
+    rest = pl.concat([_leaks(item.clear()), *by_text]).join(real, on=["number", "benchmark"], how="anti")
+    found = pl.concat([item, image, _by_group(rows, benchmarks), rest]).join(
+        rows.select("number", "has_image"), on="number", how="left", maintain_order="left"
+    )
     found = found.with_columns(
         action=pl.when("has_image").then(_actions(policy, image=True)).otherwise(_actions(policy, image=False)),
         mark=pl.col("pair").replace_strict(
@@ -194,7 +195,8 @@ def _by_image(
     asked: pl.DataFrame,
     pictures: pl.DataFrame,
     least_score: float,
-) -> list[pl.DataFrame]:
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows with the same item, rows with the same image)."""
     each = rows.select("number", image="images").explode("image", empty_as_null=False, keep_nulls=False).unique()
     hits = each.join(pictures.filter(pl.col("score") >= least_score), on="image").with_columns(
         limit=pl.lit(f"score {least_score:g}")
@@ -211,7 +213,7 @@ def _by_image(
         _first(put, "benchmark", "benchmark_image", "digest"), on=["benchmark_image", "digest"]
     )
     item = item.with_columns(evidence=pl.col("transform") + "; the same question", pair=pair)
-    return [_leaks(_closest(item, "number", "benchmark"), "same_item"), _leaks(same, "same_image")]
+    return _leaks(_closest(item, "number", "benchmark"), "same_item"), _leaks(same, "same_image")
 
 
 def _by_group(rows: pl.DataFrame, benchmarks: pl.DataFrame) -> pl.DataFrame:
