@@ -174,7 +174,7 @@ def test_text_only_rows_and_conversations(tmp_path: Path) -> None:
     chat.mkdir()
     said = [{"role": "user", "content": f"My teacher asked me: {CASES[2]} I do not know."}]
     lines = [
-        {"messages": [*said, {"role": "assistant", "content": "The stomach."}, {"role": "user", "content": "Thank you."},
+        {"messages": [*said, {"role": "assistant", "content": "The stomach."}, {"role": "user", "content": "Thanks."},
                       {"role": "assistant", "content": "You are welcome."}]},
         {"messages": [{"role": "user", "content": "Name three fruits."}, {"role": "assistant", "content": "Three."}]},
     ]  # fmt: skip
@@ -327,7 +327,11 @@ def test_marks_of_a_reviewer_are_obeyed_and_recorded(tmp_path: Path, world: tupl
     built = Built(path)
     assert built.path != plain.path
     assert built.drops() == {}
-    assert {(each["action"], each["mark"]) for each in built.table("leaks")} == {("report", "wrong")}
+    assert {(each["grade"], each["action"], each["mark"]) for each in built.table("leaks")} == {
+        ("same_item", "report", "wrong"),
+        ("same_image", "report", "wrong"),
+        ("same_template", "report", None),
+    }
     assert built.lock["review"] == {pair: False}
     # The lock is enough: the file may go.
     shutil.copy(built.path / "lock.json", tmp_path / "lock.json")
