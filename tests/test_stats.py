@@ -569,6 +569,14 @@ def test_stops_in_time(build: Build) -> None:
     assert query(build, "SELECT 1", timeout_s=60).num_rows == 1
 
 
+def test_joins_stay_in_the_order_in_which_they_are_written(build: Build) -> None:
+    sql = """EXPLAIN SELECT count(*) FROM drops d JOIN samples s ON s.uid = d.twin JOIN origins o ON o.uid = d.uid
+             WHERE lower(s.question) <> lower(o.file)"""
+    plan = as_table(query(build, sql))
+    assert "Hash Join" in plan
+    assert "Nested Loop" not in plan  # every pair of a sample and an origin: too many for any memory
+
+
 def test_refuses_what_needs_too_much_memory(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     import infimed_data.stats.sql as sql
 
