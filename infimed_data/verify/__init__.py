@@ -7,9 +7,10 @@ choice.py  multi_choice.py  yes_no.py  number.py  short_text.py  open.py      on
 options.py      which options a text names
 compare.py      when two texts are equal; opposites.py: words that exclude each other; hedges.py: refusals, alternatives
 quantities.py   numbers with their units; units.py: which units there are
-scoring.py      the verifier held against labelled cases
+scoring.py      the verifier held against labelled cases (imported by those who score, not here)
 
-Nothing here needs more than the standard library, so that a reward function starts at once.
+Nothing here needs more than the standard library, so that a reward function starts at once. What counts as right, wrong
+and undecidable is written down in docs/verifier.md; the sections named in the modules are those of that page.
 """
 
 from infimed_data.verify.verdict import OUTCOMES, REASONS, Checkable, Gold, Outcome, Verdict

@@ -11,7 +11,9 @@ Decisions where the policy is silent:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
+from infimed_data.verify.clean import clean
 from infimed_data.verify.compare import Run, keys, run, trimmed
 from infimed_data.verify.hedges import is_refusal
 from infimed_data.verify.options import (
@@ -32,6 +34,8 @@ _PREFIX = re.compile(r"(?:(?:the |correct |my )?(?:option|choice|letter)|选项|
 _LEADING = re.compile(
     r"[-•\"' ]{0,4}(?:[(\[{【〔] ?([A-Za-z]) ?[)\]}】〕]|([A-Za-z]) ?(?:[.):、。\]](?![A-Za-z]\.)|(?=\n)|$))[\"' ]{0,2}"
 )
+_LETTERS_ONLY = re.compile(r"[(\[]?[A-J][)\].]?(?:[ ,/&+、;\n]{1,3}(?:and |or )?[(\[]?[A-J][)\].]?){1,40}")
+_LETTERS_ONLY_LETTER = re.compile("[A-J]")
 _LIST_GAP = re.compile(r"[)\]]?[ ,/&+、和或;]{1,4}(?:and |or )?[(\[]?")
 
 
@@ -41,7 +45,7 @@ def read(gold: Gold, text: str, rel_tol: float) -> Reading:
     if not options.right:
         return Reading(None, Verdict("unverifiable", "gold_unreadable", None))
     rest = without_question(text, gold.question)
-    named = _named(rest, options) if rest else "question_copied"
+    named = _named(rest, options, gold.question) if rest else "question_copied"
     if isinstance(named, str):
         if named == "no_option" and is_refusal(text):
             named = "refusal"
@@ -50,26 +54,37 @@ def read(gold: Gold, text: str, rel_tol: float) -> Reading:
     (right,) = options.right
     label = ",".join(LABELS[index] for index in sorted(named))
     twins = options.twins[right]
-    value = options.twins[min(named)]
+    text_of = options.twins[min(named)]
     if named == {right}:
-        return Reading(value, Verdict("correct", "label_match", label))
+        return Reading(text_of, Verdict("correct", "label_match", label))
     if named <= twins:
-        return Reading(value, Verdict("unverifiable", "duplicate_option", label))
-    return Reading(value, Verdict("wrong", "other_option", label))
+        return Reading(text_of, Verdict("unverifiable", "duplicate_option", label))
+    return Reading(text_of, Verdict("wrong", "other_option", label))
+
+
+@lru_cache(maxsize=8192)
+def _asked(question: str) -> str:
+    return " ".join(clean(question).casefold().split())
 
 
 def without_question(text: str, question: str) -> str:
     """`text` without a copy of the question at its start."""
-    if len(question) < 8 or text[:4].casefold() != question[:4].casefold():
+    asked = _asked(question)
+    if len(asked) < 8 or len(text) < len(asked):
         return text
-    asked = " ".join(question.split())
-    if " ".join(text[: len(asked) + 40].split())[: len(asked)].casefold() != asked.casefold():
+    given = text.replace("\n", " ").casefold()
+    if not given.startswith(asked):
         return text
-    rest = text[len(asked) :]
-    return rest.lstrip(" ?？:\n")
+    return text[len(asked) :].lstrip(" ?\n") if len(given) == len(text) else given[len(asked) :].lstrip(" ?")
 
 
-def _named(text: str, options: Options) -> frozenset[int] | str:
+def _is_part_of(question: str, text: str) -> bool:
+    """Whether `text` does no more than repeat most of the question."""
+    asked = _asked(question)
+    return len(text) * 5 >= len(asked) * 4 > 100 and text.replace("\n", " ").casefold().rstrip(" ?.") in asked
+
+
+def _named(text: str, options: Options, question: str) -> frozenset[int] | str:
     """The option that `text` names (all its positions where its text is repeated), or the reason why there is none."""
     plain = trimmed(text)
     letter = lone_letter(plain)
@@ -79,10 +94,13 @@ def _named(text: str, options: Options) -> frozenset[int] | str:
         return exact
     if prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
-    if leading := _LEADING.match(text):  # by far the most common answer: a letter with its own text
+    if leading := _LEADING.match(text):
         labelled = _label(_letter_of(leading), options)
-        if not isinstance(labelled, str) and options.named(keys(text[leading.end() :])) == options.twins[min(labelled)]:
-            return labelled
+        said = options.named(keys(text[leading.end() :]))
+        if said is not None and not isinstance(labelled, str):  # by far the most common answer: a letter with a text
+            return labelled if labelled <= said else "letter_text_conflict"
+    if _LETTERS_ONLY.fullmatch(text) and len({*_LETTERS_ONLY_LETTER.findall(text)}) > 1:
+        return "several_options"
     words = run(text)
     found = mentions(words, options)
     if len(found) > MAX_MENTIONS:
@@ -90,6 +108,8 @@ def _named(text: str, options: Options) -> frozenset[int] | str:
     leading = leading_letter(words, found)
     if leading is not None:
         return _with_leading(leading, words, found, options)
+    if found and _is_part_of(question, text):
+        return "question_copied"
     counted = [mention for mention in found if not mention.negated]
     if outside_letters(words.text, counted):
         return "several_options"
@@ -139,7 +159,7 @@ def outside_letters(text: str, found: list[Mention]) -> bool:
         if mention.options:
             continue
         for first, second in ((index - 1, index), (index, index + 1)):
-            if 0 <= first and second < len(found) and _LIST_GAP.fullmatch(text[found[first].end : found[second].start]):
+            if first >= 0 and second < len(found) and _LIST_GAP.fullmatch(text[found[first].end : found[second].start]):
                 return True
     return False
 

@@ -59,9 +59,9 @@ _COMMAND = re.compile(
     r"|([%,;:! &#_$\\()\[\]]))"
 )
 _COMMANDS = {
-    "times": "\u00d7", "cdot": "\u00b7", "mu": "\u00b5", "pm": "\u00b1", "sim": "~", "approx": "~", "le": "<=", "leq": "<=",
-    "ge": ">=", "geq": ">=", "lt": "<", "gt": ">", "circ": "\u00b0", "degree": "\u00b0", "quad": " ", "qquad": " ",
-    "left": "", "right": "", "displaystyle": "",
+    "times": "\u00d7", "cdot": "\u00b7", "mu": "\u00b5", "pm": "\u00b1", "sim": "~", "approx": "~",
+    "le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "lt": "<", "gt": ">", "circ": "\u00b0", "degree": "\u00b0",
+    "quad": " ", "qquad": " ", "left": "", "right": "", "displaystyle": "",
     "%": "%", ",": " ", ";": " ", ":": " ", "!": "", " ": " ", "&": "&", "#": "#", "_": "_", "$": "", "\\": "\n",
     "(": "", ")": "", "[": "", "]": "",
 }  # fmt: skip

@@ -186,7 +186,7 @@ class Run(NamedTuple):
     """Where each word starts in `text`."""
 
     def find(self, wanted: str, start: int = 0) -> int:
-        """Position in `joined` of `wanted` (joined itself) as whole words, at or after `start`; -1 where there is none."""
+        """Position in `joined` of `wanted` (joined itself) as whole words, from `start` on; -1 where there is none."""
         at = self.joined.find(wanted, start)
         while at >= 0 and not self._whole(at, at + len(wanted)):
             at = self.joined.find(wanted, at + 1)

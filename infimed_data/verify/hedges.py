@@ -1,4 +1,4 @@
-"""Refusals, bare doubts and alternatives: section 1, point 8 of the policy. A hedge is never paid.
+"""Refusals, bare doubts and alternatives: section 1, point 8. A hedge is never paid.
 
 A refusal is about the question or the picture ("cannot determine", "unable to view the image"). "I cannot see a
 fracture" is a finding, and so is "cannot be excluded". A refusal that is taken back ("..., but most likely B") gives an
@@ -12,34 +12,47 @@ import re
 __all__ = ["alternatives", "is_refusal"]
 
 _UNABLE = (
-    r"(?:can ?not|can'?t|could not|couldn'?t|unable to|not able to|impossible to|not possible to|hard to|difficult to)"
+    r"(?:can ?not|can'?t|could not|couldn'?t|(?:unable|not able|impossible|not possible|hard|difficult) to|no way to)"
 )
-_BE = r"(?:can ?not|can'?t|could not|couldn'?t) be"
 _VERB = (
-    r"(?:determine|tell|say|answer|decide|judge|assess|view|access|open|interpret|evaluate|diagnose|comment|conclude|help"
-    r"|assist|know|be (?:sure|certain|determined)|make (?:a|the) (?:determination|diagnosis)"
+    r"(?:determine|tell|say|answer|decide|judge|assess|view|access|open|interpret|evaluate|diagnose|comment|conclude"
+    r"|help|assist|know|be (?:sure|certain)|make (?:a|the) (?:determination|diagnosis)"
     r"|(?:provide|give|offer) (?:an?|the|any) (?:\w+ )?(?:answer|diagnosis|opinion|interpretation)"
-    r"|(?:see|read|load|find|analy[sz]e) (?:the|this|any|an) (?:image|picture|scan|film|photo|figure|slide|attachment))"
+    r"|(?:see|read|load|find|analy[sz]e) (?:the|this|any|an) (?:image|picture|scan|film|photo|figure|slide))"
 )
+_PASSIVE = r"(?:determined|assessed|answered|decided|evaluated|interpreted|judged|known|ascertained|established|told)"
 _REFUSAL = re.compile(
     rf"\b{_UNABLE} (?:\w+ ){{0,2}}?{_VERB}\b"
-    rf"|\b{_BE} (?:\w+ )?(?:determined|assessed|answered|decided|evaluated|interpreted|judged|known|ascertained|established)\b"
-    r"|\b(?:do not|don'?t|does not|doesn'?t|did not|didn'?t) (?:really |actually )?know\b"
+    rf"|\b(?:can ?not|can'?t|could not|couldn'?t) be (?:\w+ )?{_PASSIVE}\b"
+    r"|\b(?:do|does|did)(?: not|n'?t) (?:really |actually )?know\b"
     r"|\b(?:no idea|not (?:quite |entirely |really )?(?:sure|certain)|unsure|uncertain|no answer)\b"
     r"|\b(?:not enough|insufficient|inadequate|no) (?:information|data|evidence|context|image quality)\b"
     r"|\bno image (?:is |was |has been )?(?:provided|attached|given|available)\b"
     r"|\b(?:i'?m|i am|we are) sorry\b|\bas an ai\b"
-    r"|[无难不][法能以](?:\w{0,2})(?:判断|确定|回答|得知|查看|看到图|看清|辨认|识别图|评估|诊断|判定|明确|作答|给出|得出|提供)"
+    r"|(?:无法|难以|不能|没法|无从)\w{0,2}(?:判断|确定|回答|得知|查看|看到图|看清|辨认|识别图|评估|诊断|判定|明确|作答|给出|得出|提供)"
     r"|不(?:知道|确定|清楚|好说|了解)|看不清|说不准|抱歉|对不起|信息不足|没有图|未提供图",
     re.IGNORECASE,
 )
 _DOUBTS = frozenset(
-    "maybe perhaps possibly probably unknown unclear undetermined indeterminate undecided n/a na idk pass"
-    " 可能 也许 或许 大概 不一定 未知 不明 不详".split()
-) | {"it depends", "not known", "hard to say", "difficult to say", "maybe yes maybe no", "not applicable"}
+    (
+        *(
+            "maybe",
+            "perhaps",
+            "possibly",
+            "probably",
+            "unknown",
+            "unclear",
+            "undetermined",
+            "indeterminate",
+            "undecided",
+        ),
+        *("it depends", "not known", "hard to say", "difficult to say", "not applicable", "n/a", "na", "idk", "pass"),
+        *("可能", "也许", "或许", "大概", "不一定", "未知", "不明", "不详"),
+    )
+)
+"""Texts that, alone, say no more than a shrug."""
 _TAKEN_BACK = re.compile(r"\b(?:but|however|although|though|yet|nevertheless|still)\b|但|不过|然而", re.IGNORECASE)
-_TRIM = " \n.,;:!?'\"()[]。，！？"
-
+_EDGES = " \n.,;:!?'\"()[]。，！？"
 WINDOW = 1000
 """A refusal is looked for in so many characters at either end of a text."""
 
@@ -50,7 +63,7 @@ def is_refusal(text: str) -> bool:
     """True for a refusal or a bare doubt ("maybe") in cleaned `text`, unless it is taken back and an answer given."""
     if len(text) > 2 * WINDOW:
         text = f"{text[:WINDOW]}\n{text[-WINDOW:]}"
-    elif text.strip(_TRIM).lower() in _DOUBTS:
+    elif text.strip(_EDGES).lower() in _DOUBTS:
         return True
     found = _REFUSAL.search(text)
     return found is not None and _TAKEN_BACK.search(text, found.end()) is None

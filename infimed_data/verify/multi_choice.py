@@ -12,6 +12,7 @@ Decisions where the policy is silent:
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from infimed_data.verify.choice import outside_letters, without_question
 from infimed_data.verify.compare import keys, run, trimmed
@@ -105,10 +106,10 @@ def _labels(letters: str, options: Options) -> frozenset[int] | str:
 
 def _set(text: str, found: list[Mention], options: Options) -> frozenset[int] | str:
     """The set that letters and texts name together, if they agree."""
-    for first, second in zip(found, found[1:], strict=False):
-        if first.letter and not second.letter and not first.options & second.options:
-            if _SAME_ENTRY.fullmatch(text[first.end : second.start]):
-                return "letter_text_conflict"
+    for first, second in pairwise(found):
+        differ = first.letter and not second.letter and not first.options & second.options
+        if differ and _SAME_ENTRY.fullmatch(text[first.end : second.start]):
+            return "letter_text_conflict"
     letters = frozenset[int]().union(*(mention.options for mention in found if mention.letter))
     texts = _settled([mention.options for mention in found if not mention.letter], options, letters)
     if not letters | texts:

@@ -81,7 +81,7 @@ def options_of(gold: Gold) -> Options:
             if equal.setdefault(form, at) != at:
                 several.add(form)
         joined = run(text).joined
-        if not (len(joined) == 1 and joined.isascii() and joined.isalpha()):  # a lone letter is always a label
+        if joined.upper() not in tuple(LABELS):  # a lone letter is always a label
             for form in with_plurals(joined):
                 wanted.setdefault(form, at)
     for form in several:
@@ -121,10 +121,10 @@ _NAME_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _ABBREVIATED = re.compile(r"\.[A-Za-z](?![A-Za-z])")
-_LABEL_BEFORE = re.compile(r"\b(?:options?|choices?|answers?|letters?|labels?)[:'\"( ]{0,3}$|选项? ?$", re.IGNORECASE)
+_LABEL_BEFORE = re.compile(r"\b(?:option|choice|answer|letter|label)s?[:'\"( ]{0,3}$|选项? ?$", re.IGNORECASE)
 _LABEL_AFTER = re.compile(
-    r" (?:is|was|are|were|and|or|nor|but|not|because|since|as|due|given|so|than|over|vs|versus|then|thus|therefore|if|while"
-    r"|has|have|had|does|do|did|can|could|may|might|must|should|will|would|seems?|appears?|looks?|fits?|match|matches"
+    r" (?:is|was|are|were|and|or|nor|but|not|because|since|as|due|given|so|than|over|vs|versus|then|thus|therefore|if"
+    r"|while|has|have|had|does|do|did|can|could|may|might|must|should|will|would|seems?|appears?|looks?|fits?|match|matches"
     r"|shows?|describes?|represents?|corresponds?|indicates?|suggests?|explains?|remains?|for|with|in|on|at|from|by|to|only"
     r"|alone|instead|rather|which|that|the|it|this|these|correctly"
     r"|best (?:fits?|explains?|matches|describes?|represents?))\b",
@@ -169,7 +169,7 @@ def _texts(text: Run, options: Options) -> list[Mention]:
             end = start + len(wanted)
             if not taken[start] and not taken[end - 1]:
                 first, last = text.position(start), text.position(end - 1) + 1
-                if not _half_of_both(text.text, first) and not (wanted == "no" and _DETERMINES.match(text.text, last)):
+                if not _half_of_both(text.text, first) and not _only_looks_so(text.text, first, last, options):
                     found.append(Mention(first, last, at, False, False))
                 taken[start:end] = b"\x01" * (end - start)
             start = text.find(wanted, end)
@@ -181,6 +181,15 @@ _DETERMINES = re.compile(
     r" (?!(?:it|its|there|this|that|these|the|he|she|they|we|i|because|since|as|and|or|but)\b)[a-z]", re.IGNORECASE
 )
 """What follows the option "no" where it is no answer but stands before a noun."""
+
+
+def _only_looks_so(text: str, first: int, last: int, options: Options) -> bool:
+    """True for "no" before a noun where "no" is an option, and for a small letter where a capital one is."""
+    if last - first == 1 and text[first].isascii():
+        return text[first].islower()
+    if text[first:last].lower() != "no" or not _DETERMINES.match(text, last):
+        return False
+    return not text[last + 1 :].lower().startswith(tuple(option.lower() for option in options.texts if option))
 
 
 def _half_of_both(text: str, first: int) -> bool:
@@ -203,7 +212,7 @@ def _is_label(text: str, at: int, options: Options) -> bool:
         return False  # non-B is caught below; this is X-A and U.S.
     if before[-1:] == "-" and before[-2:-1].isalnum():
         return False
-    if _ABBREVIATED.match(rest) or _NAME_BEFORE.search(before):
+    if _ABBREVIATED.match(rest) or before.endswith(("°", "° ")) or _NAME_BEFORE.search(before):
         return False
     if letter == "I":
         return _I_AS_LABEL_AFTER.match(rest) is not None
@@ -219,12 +228,12 @@ def _compound(text: str, at: int, options: Options) -> bool:
 
 
 _FILLER = (
-    r"(?: (?:an?|the|option|choice|answer|letter|likely|really|to|be|in|on|of|at|any|evidence|signs?|due|from|caused|by|for"
-    r"|consistent|with|as|clearly|visible|seen|definite|obvious))"
+    r"(?: (?:an?|the|option|choice|answer|letter|likely|really|to|be|in|on|of|at|any|evidence|signs?|due|from|caused|by"
+    r"|for|consistent|with|as|clearly|visible|seen|definite|obvious))"
 )
 _NEGATED = re.compile(
-    r"(?:\b(?:not|no|never|without|neither|nor|non|rather than|instead of|other than|except(?: for)?|exclud(?:e|es|ed|ing)"
-    r"|rul(?:e|es|ed|ing) out|eliminat(?:e|es|ed|ing)|unlike|cannot be)|n't)"
+    r"(?:\b(?:not|no|never|without|neither|nor|non|rather than|instead of|other than|except(?: for)?"
+    r"|exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing) out|eliminat(?:e|es|ed|ing)|unlike|cannot be)|n't)"
     rf"{_FILLER}{{0,4}}[\s\"'(\[:-]{{0,3}}$"
     r"|(?:不是|并非|不在|不选|不会是|不可能是|不能是|不为|不属于|不考虑|不支持|非|无|没有|没见|未见|未|排除|除外|除了|而非|不)"
     r"(?:了|选项|答案|选|是|为|在|有|出现|见|明显|任何){0,3}[\s\"'(\[:]{0,3}$",
@@ -245,7 +254,8 @@ _OR = re.compile(r"or\b|/|、|或", re.IGNORECASE)
 
 def _with_negations(text: str, found: list[Mention], options: Options) -> list[Mention]:
     """The mentions with `negated` set. A negation reaches through "or", "and" and a list that ends with "or"."""
-    own = [_is_negated(text, mention, options) for mention in found]
+    ends = [0, *(mention.end for mention in found)]
+    own = [_is_negated(text, end, mention, options) for end, mention in zip(ends, found, strict=False)]
     reach = -1
     for index, is_own in enumerate(own):
         if not is_own:
@@ -267,8 +277,8 @@ def _with_negations(text: str, found: list[Mention], options: Options) -> list[M
     return found
 
 
-def _is_negated(text: str, mention: Mention, options: Options) -> bool:
-    if _NEGATED.search(text[max(0, mention.start - 60) : mention.start]):
+def _is_negated(text: str, since: int, mention: Mention, options: Options) -> bool:
+    if _NEGATED.search(text[max(since, mention.start - 60) : mention.start]):
         return True
     return not options.asks_wrong and _CALLED_WRONG.match(text, mention.end) is not None
 

@@ -29,7 +29,7 @@ MAX_CHARS = 100_000
 
 _WITH_OPTIONS = ("choice", "multi_choice")
 _OF_TEXT = ("short_text", "open")
-"""Kinds whose gold text may itself hold a cue: a text that equals it as a whole is correct before cues are looked for."""
+"""Kinds whose gold text may itself hold a cue: a text that equals it as a whole is correct."""
 
 
 def verify(sample: Checkable, completion: str, *, rel_tol: float = 0.0) -> Verdict:
