@@ -48,7 +48,7 @@ _ARTICLE = re.compile(r"(?:an?|the)[ \n]+(?=\S)")
 _BRITISH = re.compile(r"(?<=[a-z])our|[oa]e", re.IGNORECASE)
 _ITEMS = re.compile(r" ?(?:,(?![0-9]{3}(?![0-9]))|[;、\n&]|和|以及|\band\b) ?")
 _PIECE = re.compile(
-    r"(?:-(?<![0-9A-Za-z\-]-)(?=[0-9])|[^\s\-.,;:!?'\"`()\[\]{}|_\\~^=#。，、；：！？（）【】《》〈〉「」『』“”‘’…·•▪●○◆■□►→]+|(?<=[0-9])[.,:\-](?=[0-9]))+"
+    r"(?:-(?<![0-9a-z\-]-)(?=[0-9])|-(?<=[0-9a-z]-)(?=$|[,;)])|[^\s\-.,;:!?'\"`()\[\]{}|_\\~^=#。，、；：！？（）【】《》〈〉「」『』“”‘’…·•▪●○◆■□►→]+|(?<=[0-9])[.,:\-](?=[0-9]))+"
 )
 _HYPHENS = re.compile(r"\A-+(?![0-9.])[ -]*|(?<= )-+\Z")  # neither a sign, as in -2, nor a mark, as in HER2-
 _MARKED = re.compile(r"(?<=[0-9a-z])-(?=$|[,;)])|(?<![0-9a-z\-])-(?=[0-9.])")
@@ -210,7 +210,11 @@ class Run(NamedTuple):
         joined = self.joined
         if start and _binds(joined[start - 1], joined[start]) and not self._starts_word(start):
             return False
-        return end == len(joined) or not _binds(joined[end - 1], joined[end]) or self._starts_word(end)
+        if end == len(joined) or self._starts_word(end):
+            return True
+        if joined[end] in "+-" and (end + 1 == len(joined) or self._starts_word(end + 1)):
+            return False  # HER2 is not HER2+
+        return not _binds(joined[end - 1], joined[end])
 
     def _starts_word(self, at: int) -> bool:
         word = bisect_right(self.starts, at) - 1

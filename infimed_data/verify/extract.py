@@ -40,7 +40,7 @@ _LEAD = re.compile(
 )
 _COPULA = re.compile(r"(?:would|should|must|will|has to) be\b ?:? ?", re.IGNORECASE)
 _NOT_PICKED = re.compile("[不别勿未非](?:应该|应当|应|能|可以|可|宜|该|要|会)?$")
-_ENTRY = re.compile(r"(?:[-•] ?)?[(\[]?[A-Za-z][)\].:、]")
+_ENTRY = re.compile(r"[-•] ?\w|[0-9]{1,2}[.)] ?\w|(?:[-•] ?)?[(\[]?[A-Za-z][)\].:、]")
 
 
 class Final(NamedTuple):

@@ -108,7 +108,9 @@ def _set(text: str, found: list[Mention], options: Options) -> frozenset[int] | 
     """The set that letters and texts name together, if they agree."""
     for first, second in pairwise(found):
         differ = first.letter and not second.letter and not first.options & second.options
-        if differ and _SAME_ENTRY.fullmatch(text[first.end : second.start]):
+        gap = text[first.end : second.start]
+        bracketed = gap.endswith("(") and text[second.end : second.end + 1] != ")"
+        if differ and not bracketed and _SAME_ENTRY.fullmatch(gap):
             return "letter_text_conflict"
     letters = frozenset[int]().union(*(mention.options for mention in found if mention.letter))
     texts = _settled([mention.options for mention in found if not mention.letter], options, letters)

@@ -2,7 +2,8 @@
 
 Decisions where the policy is silent:
 - A quantity said twice in different words or units ("2.5 cm (25 mm)", "2 (two)") is one quantity.
-- A unit that only the answer has is `unit_missing` too, unless the question asks for that unit ("How many weeks ...?").
+- A unit that only the answer has agrees where the question asks for it ("How many weeks ...?"). Where the question asks
+  for a count ("How many nodules ...?") it makes another quantity; elsewhere it is `unit_missing`, on the gold's side.
 - The numbers of a size ("2 x 3 cm") may come in any order; those of a range or ratio may not.
 - Ordinals (3rd, 第3) count only where no other number is given.
 - "None" and "no fractures" give no number.
@@ -10,6 +11,7 @@ Decisions where the policy is silent:
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from functools import lru_cache
 
@@ -22,6 +24,7 @@ from infimed_data.verify.verdict import Gold, Reading, Verdict
 
 __all__ = ["quantity_of", "read"]
 
+_COUNTS = re.compile(r"\bhow many\b|\bnumber of\b|几|多少[个根枚处条只块片支颗例次]", re.IGNORECASE)
 MAX_QUANTITIES = 100
 """A text with more quantities is read no further; the rest cannot make it a single one."""
 
@@ -42,7 +45,8 @@ def read(gold: Gold, text: str, rel_tol: float) -> Reading:
     if not found:
         return Reading(None, Verdict("wrong", "refusal" if is_refusal(text) else "no_number", None))
     agreements = {_agreement(right, quantity, gold.question, rel_tol) for quantity in found}
-    if "other" in agreements or len(found) > MAX_QUANTITIES:
+    one = agreements <= {"equal", "unit_missing"} or agreements == {"unit_extra"}
+    if not one or len(found) > MAX_QUANTITIES:
         distinct = frozenset(quantity[:5] for quantity in found)
         reason = "several_numbers" if len(distinct) > 1 else "other_number"
         return Reading(distinct, Verdict("wrong", reason, found[0].text if len(distinct) == 1 else None))
@@ -62,7 +66,7 @@ def _counted(text: str) -> list[Quantity]:
 
 
 def _agreement(gold: Quantity, given: Quantity, question: str, rel_tol: float) -> str:
-    """`equal`, `unit_missing` or `other`."""
+    """`equal`, `unit_missing` (in what is given), `unit_extra` or `other`."""
     if (gold.shape, gold.bound, len(gold.written)) != (given.shape, given.bound, len(given.written)):
         return "other"
     if gold.unit == given.unit:
@@ -77,7 +81,11 @@ def _agreement(gold: Quantity, given: Quantity, question: str, rel_tol: float) -
         measured, factor = CONVERTED.get(asked, (asked, Fraction(1)))
         meant = measured == given.unit and _same(_times(gold.written, factor), given.base, gold.shape, rel_tol)
         return "equal" if meant else "other"
-    return "unit_missing" if _same(gold.written, given.written, gold.shape, rel_tol) else "other"
+    if given.unit and _COUNTS.search(question):
+        return "other"
+    if not _same(gold.written, given.written, gold.shape, rel_tol):
+        return "other"
+    return "unit_extra" if given.unit else "unit_missing"
 
 
 def _times(numbers: tuple[Number, ...], factor: Fraction) -> tuple[Number, ...]:

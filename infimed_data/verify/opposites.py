@@ -1,7 +1,8 @@
 """Words that exclude each other, and negations: section 7, point 2.
 
-A gold text takes sides ("left", "benign", "T2"); an answer that takes the opposite side and not the same one opposes it.
-Left and right are stricter: "left and right" and "bilateral" oppose "left". Numbered names of one series (T1/T2, L4/L5)
+A gold text takes sides ("left", "benign", "T2"); an answer that takes the opposite side and not the same opposes it.
+Left and right are stricter: "left and right" and "bilateral" oppose "left", unless the gold stands in the answer word
+for word ("left lung, the right is clear"). Numbered names of one series (T1/T2, L4/L5)
 exclude each other; plain numbers and ordinals do not decide.
 """
 
@@ -26,8 +27,9 @@ _PAIRS = (
     ("ascending", "descending"), ("benign", "malignant"), ("acute", "chronic"), ("primary", "secondary metastatic"),
     ("focal localized localised", "diffuse"), ("single solitary", "multiple"), ("solid", "cystic"),
     ("increase increased increases increasing elevated raised", "decrease decreased decreases decreasing reduced"),
-    ("elevated raised", "lowered"), ("high higher", "low lower"), ("large larger big enlarged", "small smaller shrunken"),
-    ("long longer", "short shorter"), ("thick thickened thicker", "thin thinned thinner"),
+    ("elevated raised", "lowered"), ("high higher", "low lower"),
+    ("large larger big enlarged", "small smaller shrunken"), ("long longer", "short shorter"),
+    ("thick thickened thicker", "thin thinned thinner"),
     ("wide widened dilated", "narrow narrowed constricted"), ("present", "absent"), ("positive", "negative"),
     ("normal", "abnormal"), ("regular", "irregular"), ("complete", "incomplete"), ("stable", "unstable"),
     ("homogeneous", "heterogeneous"), ("opaque", "lucent"), ("radiopaque", "radiolucent"), ("bright", "dark"),
@@ -64,8 +66,25 @@ _HAN_NEGATION = re.compile(
     r"无(?!名|菌|水)|没|未(?!分化)|非(?!洲)|不(?!张|全|良|规则|均|齐|清|典型|完整|适|孕|育|稳|等)"
 )
 
-_HAN_PAIRS = tuple(
-    "左右 上下 前后 内外 良恶 急慢 增减 升降 高低 大小 阳阴 远近 浅深 厚薄 长短 轻重 早晚 软硬 单双".split()
+_HAN_PAIRS = (
+    *(
+        "左右",
+        "上下",
+        "前后",
+        "内外",
+        "良恶",
+        "急慢",
+        "增减",
+        "升降",
+        "高低",
+        "大小",
+        "阳阴",
+        "远近",
+        "浅深",
+        "厚薄",
+        "长短",
+    ),
+    *("轻重", "早晚", "软硬", "单双"),
 )
 
 _SERIES = re.compile(r"([a-z]{1,4})([0-9]{1,3})")
@@ -96,7 +115,7 @@ def sides(text: Run) -> Sides:
     taken: set[tuple[int, int]] = set()
     series: dict[str, set[str]] = {}
     for word in words:
-        taken.update(_SIDES_OF.get(word) or _SIDES_OF.get(word.removesuffix("ly"), ()))
+        taken.update(_SIDES_OF.get(word, ()) or _SIDES_OF.get(word.removesuffix("ly"), ()))
         if found := _SERIES.fullmatch(word):
             series.setdefault(found.group(1), set()).add(found.group(2))
     if words & {"both", "bilateral", "bilaterally"} and not taken & {(0, 0), (0, 1)}:
@@ -112,22 +131,24 @@ def sides(text: Run) -> Sides:
     )
 
 
-def opposed(gold: Sides, given: Sides) -> bool:
-    """Whether an opposite word or prefix differs."""
-    for pair, side in gold.taken:
-        if (pair, 1 - side) in given.taken and (pair, 1 - side) not in gold.taken:
-            if pair == 0 or (pair, side) not in given.taken:
-                return True
-        elif (
-            pair == 0 and (0, 1 - side) in gold.taken and (0, 1 - side) in given.taken and (0, side) not in given.taken
-        ):
-            return True
+def opposed(gold: Sides, given: Sides, *, contained: bool) -> bool:
+    """Whether an opposite word or prefix differs; `contained` says whether one text holds the other."""
+    mine, other = _lateral(gold), _lateral(given)
+    if mine and other and mine != other and not contained:
+        return True
+    swapped = {(pair, 1 - side) for pair, side in gold.taken - given.taken} - gold.taken
+    if not swapped.isdisjoint(given.taken):
+        return True
     if any(numbers.isdisjoint(given.series.get(letters, numbers)) for letters, numbers in gold.series.items()):
         return True
-    mine, other = gold.words - given.words, given.words - gold.words
-    if any(not other.isdisjoint(_opposites(word)) or _negates(word, given.words) for word in mine):
+    lost, added = gold.words - given.words, given.words - gold.words
+    if any(not added.isdisjoint(_opposites(word)) or _negates(word, given.words) for word in lost):
         return True
-    return any(_negates(word, gold.words) for word in other) or _han_opposed(gold.han, given.han)
+    return any(_negates(word, gold.words) for word in added) or _han_opposed(gold.han, given.han)
+
+
+def _lateral(text: Sides) -> frozenset[int]:
+    return frozenset(side for pair, side in text.taken if pair == 0)
 
 
 def negation_differs(gold: Sides, given: Sides) -> bool:
@@ -176,7 +197,7 @@ def _with_prefixes(words: Iterable[str]) -> Iterator[str]:
 
 def _han_opposed(gold: frozenset[str], given: frozenset[str]) -> bool:
     for pair in _HAN_PAIRS:
-        for side, other in (pair, pair[::-1]):
-            if side in gold and other not in gold and other in given and (side not in given or pair == "左右"):
+        for side, other in ((pair[0], pair[1]), (pair[1], pair[0])):
+            if side in gold and other not in gold and other in given and side not in given:
                 return True
     return False

@@ -38,7 +38,7 @@ class Quantity(NamedTuple):
     unit: str
     """What it measures, or its unit where that does not convert; empty without one."""
     bound: str
-    """`<`, `<=`, `>`, `>=`, or empty."""
+    """`<`, `<=`, `>`, `>=`, `±`, or empty."""
     text: str
     """As it stands in the text."""
     ordinal: bool
@@ -57,7 +57,8 @@ _HAN_SCALES = {"十": 10, "百": 100, "千": 1000}
 
 _WORD = "|".join((*_WORDS, *_SCALES))
 _NUMBER = (
-    r"(?P<digits>(?:[0-9]+(?:[.,][0-9]+)*|\.[0-9]+)(?:e[+-]?[0-9]{1,2}(?![0-9a-z]))?)(?:⁄(?P<below>[0-9]{1,3}))?"
+    r"(?P<digits>(?:[0-9]+(?:[.,][0-9]+)*|\.[0-9]+)(?:e[+-]?[0-9]{1,2}(?![0-9a-z]))?)"
+    r"(?:(?: (?P<above>[0-9]{1,2}))?⁄(?P<below>[0-9]{1,3}))?"
     rf"|(?P<words>\b(?:{_WORD})\b(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and )(?:{_WORD})\b){{0,9}})"
     r"|(?P<han>[零〇一二两三四五六七八九十百千]+)"
 )
@@ -70,7 +71,7 @@ _FIRST = re.compile(
 )
 _GLUED = re.compile(r"[A-Z]")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)(?![a-z])", re.IGNORECASE)
-_POWER = re.compile(r" ?[x×·] ?10 ?\^ ?(-?[0-9]{1,2})(?![0-9])", re.IGNORECASE)
+_POWER = re.compile(r"(?: ?[x×·] ?10 ?|(?<=10))\^ ?(-?[0-9]{1,2})(?![0-9])", re.IGNORECASE)
 _JOINS: tuple[tuple[Shape, re.Pattern[str]], ...] = (
     ("plus_minus", re.compile(r" ?(?:±|\+/-|\+-) ?")),
     ("range", re.compile(r" ?- ?(?=[0-9.])| - (?=-[0-9.])| ?~ ?| (?:to|through) | ?[至到] ?", re.IGNORECASE)),
@@ -86,6 +87,7 @@ _ABOUT = r"(?: ?(?:about|approximately|roughly|around|约|大约))? ?~? ?$"
 _BEFORE = tuple(
     (bound, re.compile(rf"(?:{words}){_ABOUT}", re.IGNORECASE))
     for bound, words in (
+        ("±", r"±|\+/-|\+-"),
         ("<=", rf"<=|\b(?:at most|up to|(?:no|not) {_MORE} than|a maximum of|not exceeding)|至多|最多|不超过"),
         (">=", rf">=|\b(?:at least|(?:no|not) {_LESS} than|a minimum of)|至少|最少|不少于|不低于"),
         ("<", rf"<|\b(?:{_LESS} than|below|under)|小于|少于|不足|不到|低于"),
@@ -122,7 +124,8 @@ def _quantity(text: str, first: re.Match[str]) -> tuple[Quantity, int]:
     number = _value(first, sign)
     ordinal = before.endswith("第") or _ORDINAL.match(text, end) is not None
     if powered := _POWER.match(text, end):
-        number, end = None if number is None else number * Fraction(10) ** int(powered.group(1)), powered.end()
+        factor = Fraction(10) ** (int(powered.group(1)) - (powered.group()[0] == "^"))
+        number, end = None if number is None else number * factor, powered.end()
     unit, end = unit_at(text, end)
     numbers, units = [number], [unit]
     shape: Shape = "single"
@@ -135,10 +138,12 @@ def _quantity(text: str, first: re.Match[str]) -> tuple[Quantity, int]:
     if before.endswith("百分之"):
         units = [PERCENT] * len(units)
     bound = next((bound for bound, pattern in _BEFORE if pattern.search(before)), "")
+    shown = f"{bound} {'-' if sign < 0 else ''}{text[start:end]}".lstrip()
     for after, pattern in _AFTER:
         if not bound and (found := pattern.match(text, end)):
             bound, end = after, found.end()
-    return _made(shape, numbers, units, bound, text[start - (sign < 0 and text[start - 1] == "-") : end], ordinal), end
+            shown = f"{bound} {shown}"
+    return _made(shape, numbers, units, bound, shown, ordinal), end
 
 
 def _sign(before: str) -> tuple[int, str]:
@@ -187,8 +192,10 @@ def _value(found: re.Match[str], sign: int) -> Number:
         value = _from_han(han)
     else:
         value = _from_digits(found.group("digits").lower())
-        if value is not None and (below := found.group("below")):
-            value = value / int(below) if int(below) else None
+        if value is not None and (below := found.group("below")):  # NFKC writes ½ as 1⁄2
+            above = found.group("above")
+            part = Fraction(int(above) if above else value) / int(below) if int(below) else None
+            value = part if part is None or not above else value + part
     return None if value is None else sign * value
 
 

@@ -57,11 +57,12 @@ def _compared(right: _Key, text: str) -> tuple[Outcome, str]:
         return "wrong", "alternatives"
     given = _runs(text)
     taken = sides(given[0])
-    if opposed(right.sides, taken):
+    contained = any(_contains(*pair) or _contains(*pair[::-1]) for pair in zip(right.runs, given, strict=True))
+    if opposed(right.sides, taken, contained=contained):
         return "wrong", "opposite_word"
     if negation_differs(right.sides, taken):
         return "wrong", "negation"
-    if any(_contains(*pair) or _contains(*pair[::-1]) for pair in zip(right.runs, given, strict=True)):
+    if contained:
         return "unverifiable", "contains"
     if any(_same_last_word(*pair) for pair in zip(right.runs, given, strict=True)):
         return "unverifiable", "same_last_word"

@@ -27,6 +27,9 @@ KINDS: dict[str, Kind] = {
 MAX_CHARS = 100_000
 """A text of more characters is no final answer, whatever it says."""
 
+MAX_EXTRACTED = 500
+"""Characters of the answer that a verdict shows."""
+
 _WITH_OPTIONS = ("choice", "multi_choice")
 _OF_TEXT = ("short_text", "open")
 """Kinds whose gold text may itself hold a cue: a text that equals it as a whole is correct."""
@@ -39,7 +42,13 @@ def verify(sample: Checkable, completion: str, *, rel_tol: float = 0.0) -> Verdi
     dataset. `rel_tol` lets numbers differ from the gold by that share of it; 0 compares exactly. Any text is read
     without an error, in time linear in its length. The policy is in docs/verifier.md.
     """
-    gold = gold_of(sample)
+    verdict = _judged(gold_of(sample), completion, rel_tol)
+    if verdict.extracted is not None and len(verdict.extracted) > MAX_EXTRACTED:
+        return verdict._replace(extracted=f"{verdict.extracted[: MAX_EXTRACTED - 1]}…")
+    return verdict
+
+
+def _judged(gold: Gold, completion: str, rel_tol: float) -> Verdict:
     read = KINDS.get(gold.answer_kind)
     if read is None:
         return Verdict("unverifiable", "kind_none" if gold.answer_kind == "none" else "kind_unknown", None)

@@ -31,7 +31,7 @@ POLARITY = {
 _WORD = re.compile(r"(?<![\w'])(?:yes|no)(?![\w'])|不是的|是的|不是|没有|是|有|否|无", re.IGNORECASE)
 _CLAUSE = re.compile(
     r" (?:it|it's|its|there|there's|this|that|that's|these|those|the|an?|he|she|they|we|i|you|because|since|as|and|or"
-    r"|but|not|if|so)\b",
+    r"|but|not|if|so|yes|no)\b",
     re.IGNORECASE,
 )
 _OPENING = " \n\"'([{-•>*_.,:;"
