@@ -34,8 +34,9 @@ _PREFIX = re.compile(r"(?:(?:the |correct |my )?(?:option|choice|letter)|选项|
 _LEADING = re.compile(
     r"[-•\"' ]{0,4}(?:[(\[{【〔] ?([A-Za-z]) ?[)\]}】〕]|([A-Za-z]) ?(?:[.):、。\]](?![A-Za-z]\.)|(?=\n)|$))[\"' ]{0,2}"
 )
-_LETTERS_ONLY = re.compile(r"[(\[]?[A-J][)\].]?(?:[ ,/&+、;\n]{1,3}(?:and |or )?[(\[]?[A-J][)\].]?){1,40}")
-_LETTERS_ONLY_LETTER = re.compile("[A-J]")
+_LETTERS_ONLY = re.compile(r"[(\[]?[A-J][)\].]?(?:[ ,/&+、和或;\n]{1,3}(?:and |or )?[(\[]?[A-J][)\].]?){1,40}")
+_CAPITAL = re.compile("[A-J]")
+_OR = re.compile("or|[/或]")
 _LIST_GAP = re.compile(r"[)\]]?[ ,/&+、和或;]{1,4}(?:and |or )?[(\[]?")
 
 
@@ -99,9 +100,9 @@ def _named(text: str, options: Options, question: str) -> frozenset[int] | str:
         said = options.named(keys(text[leading.end() :]))
         if said is not None and not isinstance(labelled, str):  # by far the most common answer: a letter with a text
             return labelled if labelled <= said else "letter_text_conflict"
-    if _LETTERS_ONLY.fullmatch(text) and len({*_LETTERS_ONLY_LETTER.findall(text)}) > 1:
-        return "several_options"
-    words = run(text)
+    if _LETTERS_ONLY.fullmatch(text) and len({*_CAPITAL.findall(text)}) > 1:
+        return "alternatives" if _OR.search(text) else "several_options"
+    words = run(text, commas=True)
     found = mentions(words, options)
     if len(found) > MAX_MENTIONS:
         return "several_options"

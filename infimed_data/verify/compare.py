@@ -47,11 +47,14 @@ _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[\s\-]+(?=[0-9])")
 _ARTICLE = re.compile(r"(?:an?|the)[ \n]+(?=\S)")
 _BRITISH = re.compile(r"(?<=[a-z])our|[oa]e", re.IGNORECASE)
 _ITEMS = re.compile(r" ?(?:,(?![0-9]{3}(?![0-9]))|[;、\n&]|和|以及|\band\b) ?")
-_PIECE = re.compile(
-    r"(?:-(?<![0-9a-z\-]-)(?=[0-9])|-(?<=[0-9a-z]-)(?=$|[,;)])|[^\s\-.,;:!?'\"`()\[\]{}|_\\~^=#。，、；：！？（）【】《》〈〉「」『』“”‘’…·•▪●○◆■□►→]+|(?<=[0-9])[.,:\-](?=[0-9]))+"
+_BETWEEN_WORDS = r"\s\-.,;:!?'\"`()\[\]{}|_\\~^=#。，、；：！？（）【】《》〈〉「」『』“”‘’…·•▪●○◆■□►→"
+_WORD = re.compile(
+    r"(?:-(?<![0-9a-z\-]-)(?=[0-9])|-(?<=[0-9a-z]-)(?=[.!?]?$|[,;)])"  # a sign, a mark: neither joins two words
+    rf"|[^{_BETWEEN_WORDS}]+|(?<=[0-9])[.,:\-](?=[0-9]))+"
 )
+_WORD_OR_COMMA = re.compile(rf"{_WORD.pattern}|(?P<comma>[,;、])")
 _HYPHENS = re.compile(r"\A-+(?![0-9.])[ -]*|(?<= )-+\Z")  # neither a sign, as in -2, nor a mark, as in HER2-
-_MARKED = re.compile(r"(?<=[0-9a-z])-(?=$|[,;)])|(?<![0-9a-z\-])-(?=[0-9.])")
+_MARKED = re.compile(r"(?<=[0-9a-z])-(?=[.!?]?$|[,;)])|(?<![0-9a-z\-])-(?=[0-9.])")
 
 
 def trimmed(text: str) -> str:
@@ -73,7 +76,7 @@ def keys(text: str) -> tuple[str, ...]:
     article = _ARTICLE.match(plain)
     if article is None:
         return (_key(plain),)
-    return _key(plain), _key(plain[article.end() :])
+    return _key(plain), _key(plain[article.end() :].strip(_OUTER))
 
 
 def spellings(text: str) -> frozenset[str]:
@@ -143,6 +146,8 @@ class Phrase(NamedTuple):
 
     def equals(self, text: str) -> bool:
         """Whether cleaned `text` equals the phrase."""
+        if len(text) > 20 * len(self.text) + 500:  # no such text does, whatever its punctuation
+            return False
         return any(form in self.equal for form in keys(text))
 
     def lists_the_same(self, text: str) -> bool:
@@ -233,15 +238,19 @@ def is_han(char: str) -> bool:
     return "\u2e80" <= char <= "\u9fff" or "\uf900" <= char <= "\ufaff" or char >= "\U00020000"
 
 
-def run(text: str, *, abbreviated: bool = True) -> Run:
-    """Cleaned `text` as a run of words; the phrases of `ABBREVIATIONS` are replaced unless that is turned off."""
+def run(text: str, *, abbreviated: bool = True, commas: bool = False) -> Run:
+    """Cleaned `text` as a run of words.
+
+    The phrases of `ABBREVIATIONS` are replaced unless that is turned off. With `commas`, commas and semicolons are
+    words too, so that no phrase is found across one.
+    """
     text = _BRITISH.sub(_american, _abbreviations(text) if abbreviated else text)
     lowered = lower(text)
     if not text.isascii():
         lowered = _without_accents(lowered)
     words, offsets = [], []
-    for found in _PIECE.finditer(lowered):
-        words.append(found.group())
+    for found in (_WORD_OR_COMMA if commas else _WORD).finditer(lowered):
+        words.append("," if found.lastgroup else found.group())
         offsets.append(found.start())
     lengths = list(map(len, words))
     return Run(text, "".join(words), list(accumulate(lengths[:-1], initial=0)) if words else [], offsets)

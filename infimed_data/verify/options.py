@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from infimed_data.verify.clean import clean
-from infimed_data.verify.compare import Run, key, run, spellings, with_plurals
+from infimed_data.verify.compare import Run, key, run, spellings, trimmed, with_plurals
 from infimed_data.verify.verdict import LABELS, Gold, labels_of
 
 __all__ = ["MAX_MENTIONS", "Mention", "Options", "alternatives_at", "lone_letter", "mentions", "options_of"]
@@ -80,7 +80,7 @@ def options_of(gold: Gold) -> Options:
         for form in spellings(text):
             if equal.setdefault(form, at) != at:
                 several.add(form)
-        joined = run(text).joined
+        joined = run(trimmed(text), commas=True).joined
         if joined.upper() not in tuple(LABELS):  # a lone letter is always a label
             for form in with_plurals(joined):
                 wanted.setdefault(form, at)
@@ -88,7 +88,7 @@ def options_of(gold: Gold) -> Options:
         del equal[form]
     for form, at in exact.items():  # an option's own text outranks the plural of another
         equal[form] = at
-        joined = run(texts[min(at)]).joined
+        joined = run(trimmed(texts[min(at)]), commas=True).joined
         if joined in wanted:
             wanted[joined] = at
     ordered = sorted(((text, at) for text, at in wanted.items() if text), key=lambda item: (-len(item[0]), item[0]))

@@ -82,7 +82,7 @@ def load_cases(path: Path) -> Iterator[Case]:
 
 def _case(where: str, text: str) -> Case:
     try:
-        row = json.loads(text)
+        row = json.loads(text.strip())
     except (json.JSONDecodeError, RecursionError) as error:
         detail = (
             f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
