@@ -21,7 +21,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 CASE: dict[str, Any] = {
     "id": "ch-1", "kind": "choice", "lang": "en", "question": "Which one?", "options": ["Red", "Blue"],
-    "answer": "Blue", "answer_label": "B", "completion": "<answer>B</answer>", "expected": "correct", "why": "A letter.",
+    "answer": "Blue", "answer_label": "B", "completion": "<answer>B</answer>", "expected": "correct", "why": "It is.",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from infimed_data.verify.clean import clean
 from infimed_data.verify.compare import Run, keys, run, trimmed
-from infimed_data.verify.hedges import is_refusal
+from infimed_data.verify.hedges import is_refusal, without_refused
 from infimed_data.verify.options import (
     MAX_MENTIONS,
     Mention,
@@ -102,7 +102,7 @@ def _named(text: str, options: Options, question: str) -> frozenset[int] | str:
             return labelled if labelled <= said else "letter_text_conflict"
     if _LETTERS_ONLY.fullmatch(text) and len({*_CAPITAL.findall(text)}) > 1:
         return "alternatives" if _OR.search(text) else "several_options"
-    words = run(text, commas=True)
+    words = run(without_refused(text), commas=True)
     found = mentions(words, options)
     if len(found) > MAX_MENTIONS:
         return "several_options"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["alternatives", "is_refusal"]
+__all__ = ["alternatives", "is_refusal", "without_refused"]
 
 _UNABLE = (
     r"(?:can ?not|can'?t|could not|couldn'?t|(?:unable|not able|impossible|not possible|hard|difficult) to|no way to)"
@@ -53,10 +53,12 @@ _DOUBTS = frozenset(
 )
 """Texts that, alone, say no more than a shrug."""
 _TAKEN_BACK = re.compile(r"\b(?:but|however|although|though|yet|nevertheless|still)\b|但|不过|然而", re.IGNORECASE)
+_CLAUSE_END = re.compile(rf"[.,;:!?](?![0-9])|[\n。，；！？]|{_TAKEN_BACK.pattern}", re.IGNORECASE)
 _EDGES = " \n.,;:!?'\"()[]。，！？"
 WINDOW = 1000
 """A refusal is looked for in so many characters at either end of a text."""
 
+_SHORTHAND = re.compile(r"\b(?:w/o?|[chrs]/[opw]|f/u)(?![A-Za-z])", re.IGNORECASE)
 _ALTERNATIVE = re.compile(r"\b(?:or|versus|vs)\b|(?<![0-9])/|/(?![0-9])|或(?!许)|还是", re.IGNORECASE)
 
 
@@ -70,6 +72,19 @@ def is_refusal(text: str) -> bool:
     return found is not None and _TAKEN_BACK.search(text, found.end()) is None
 
 
+def without_refused(text: str) -> str:
+    """`text` without the clause of a refusal: "cannot tell whether it is B" does not answer B."""
+    if len(text) > 2 * WINDOW or (found := _REFUSAL.search(text)) is None:
+        return text
+    start = 0
+    for end in _CLAUSE_END.finditer(text):
+        if end.start() >= found.end():
+            return f"{text[:start]} {text[end.start() :]}".strip()
+        if end.end() <= found.start():
+            start = end.end()
+    return text[:start].strip()
+
+
 def alternatives(text: str, gold: str) -> bool:
     """True where cleaned `text` offers alternatives that the gold text, which may hold an "or" itself, does not."""
-    return _ALTERNATIVE.search(text) is not None and _ALTERNATIVE.search(gold) is None
+    return _ALTERNATIVE.search(_SHORTHAND.sub("", text)) is not None and _ALTERNATIVE.search(gold) is None

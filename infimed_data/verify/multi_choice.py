@@ -1,8 +1,8 @@
 """multi_choice: a set of options is right, without partial credit. Section 4 of the policy.
 
 Decisions where the policy is silent:
-- Letters and texts are both read. Where letters stand with texts they must agree: a letter followed by the text of
-  another option is a conflict, and so are letters and texts of which neither holds the other ("A, C (nodule, mass)").
+- Letters and texts are both read, and name one set together. A letter followed by the text of another option is a
+  conflict, and so is a list of letters beside a list of other texts ("A, C (nodule, mass)").
 - Lower-case letters count in a list and at the start of a line; joined lower-case letters only in alphabetical order,
   so that "bad" is a word.
 - A range of letters ("A-C", "A to C") means all letters in it.
@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from infimed_data.verify.choice import outside_letters, without_question
 from infimed_data.verify.compare import keys, run, trimmed
-from infimed_data.verify.hedges import is_refusal
+from infimed_data.verify.hedges import is_refusal, without_refused
 from infimed_data.verify.options import (
     MAX_MENTIONS,
     Mention,
@@ -31,7 +31,7 @@ from infimed_data.verify.verdict import LABELS, Gold, Reading, Verdict
 __all__ = ["read"]
 
 _NOTHING = ("no_option", "refusal", "question_copied")
-_PREFIX = re.compile(r"(?:both|options?|choices?|letters?|选项|选择)\b ?:? ?", re.IGNORECASE)
+_PREFIX = re.compile(r"(?:(?:both|options?|choices?|letters?|选项|选择)\b ?:? ?){1,2}", re.IGNORECASE)
 _LIST = re.compile(
     r"[-•(\[\"' ]{0,3}[A-Za-z][)\]\"'.]{0,2}(?:(?: ?[,、;&+\n] ?|和|及|与| )(?:and )?[(\[\"']?[A-Za-z][)\]\"'.]{0,2})*"
 )
@@ -39,6 +39,7 @@ _JOINED = re.compile(r"[A-Z]{2,10}|[a-z]{2,10}")
 _RANGE = re.compile(r"([A-Ja-j]) ?(?:-|~|to|through|至|到) ?([A-Ja-j])")
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _LINE_LABEL = re.compile(r"^(?:[-•] ?)?[(\[]?([a-j])[)\].:、]", re.MULTILINE)
+_LIST_GAP = re.compile(r"[)\]]?(?: ?[,、;&+] ?|和|及|与| )(?:and )?[(\[]?")
 _SAME_ENTRY = re.compile(r"[)\]]? ?[.:、)(\-=]? ?[(\[\"']?")
 
 
@@ -67,13 +68,13 @@ def _named(text: str, options: Options) -> frozenset[int] | str:
         return _labels(letter, options)
     if len(text) <= 2000 and (exact := options.named(keys(text))) is not None:
         return _settled([exact], options)
-    while prefix := _PREFIX.match(text):
+    if prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     listed = _letter_list(text)
     if listed is not None:
         return _labels(listed, options)
     text = _LINE_LABEL.sub(lambda label: label.group().upper(), text)
-    words = run(text, commas=True)
+    words = run(without_refused(text), commas=True)
     found = mentions(words, options)
     counted = [mention for mention in found if not mention.negated]
     if len(found) > MAX_MENTIONS:
@@ -106,19 +107,32 @@ def _labels(letters: str, options: Options) -> frozenset[int] | str:
 
 def _set(text: str, found: list[Mention], options: Options) -> frozenset[int] | str:
     """The set that letters and texts name together, if they agree."""
-    for first, second in pairwise(found):
-        differ = first.letter and not second.letter and not first.options & second.options
+    paired: set[int] = set()
+    for index, (first, second) in enumerate(pairwise(found)):
+        if second.letter or not first.letter or _ends_a_list(text, found, index):
+            continue
         gap = text[first.end : second.start]
         bracketed = gap.endswith("(") and text[second.end : second.end + 1] != ")"
-        if differ and not bracketed and _SAME_ENTRY.fullmatch(gap):
-            return "letter_text_conflict"
+        if not bracketed and _SAME_ENTRY.fullmatch(gap):
+            if not first.options & second.options:
+                return "letter_text_conflict"
+            paired |= {index, index + 1}
     letters = frozenset[int]().union(*(mention.options for mention in found if mention.letter))
     texts = _settled([mention.options for mention in found if not mention.letter], options, letters)
     if not letters | texts:
         return "no_option"
-    if letters and not (letters <= texts or texts <= letters):
+    alone = [mention for index, mention in enumerate(found) if index not in paired]
+    lists = [{mention.options for mention in alone if mention.letter is kind} for kind in (True, False)]
+    if min(map(len, lists)) > 1 and letters != texts:
         return "letter_text_conflict"
     return letters | texts
+
+
+def _ends_a_list(text: str, found: list[Mention], index: int) -> bool:
+    """Whether the letter at `index` follows other letters, as C in "A, C: effusion, fracture"."""
+    if not index or not found[index - 1].letter:
+        return False
+    return _LIST_GAP.fullmatch(text[found[index - 1].end : found[index].start]) is not None
 
 
 def _settled(named: list[frozenset[int]], options: Options, letters: frozenset[int] = frozenset()) -> frozenset[int]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from infimed_data.verify.choice import without_question
 from infimed_data.verify.clean import clean
-from infimed_data.verify.hedges import is_refusal
+from infimed_data.verify.hedges import is_refusal, without_refused
 from infimed_data.verify.quantities import Number, Quantity, quantities
 from infimed_data.verify.units import CONVERTED, PERCENT, unit_asked
 from infimed_data.verify.verdict import Gold, Reading, Verdict
@@ -41,7 +41,7 @@ def read(gold: Gold, text: str, rel_tol: float) -> Reading:
     right = quantity_of(gold.answer)
     if right is None:
         return Reading(None, Verdict("unverifiable", "gold_unreadable", None))
-    found = _counted(without_question(text, gold.question))
+    found = _counted(without_refused(without_question(text, gold.question)))
     if not found:
         return Reading(None, Verdict("wrong", "refusal" if is_refusal(text) else "no_number", None))
     agreements = {_agreement(right, quantity, gold.question, rel_tol) for quantity in found}

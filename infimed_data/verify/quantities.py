@@ -60,16 +60,20 @@ _NUMBER = (
     r"(?P<digits>(?:[0-9]+(?:[.,][0-9]+)*|\.[0-9]+)(?:e[+-]?[0-9]{1,2}(?![0-9a-z]))?)"
     r"(?:(?: (?P<above>[0-9]{1,2}))?⁄(?P<below>[0-9]{1,3}))?"
     rf"|(?P<words>\b(?:{_WORD})\b(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and )(?:{_WORD})\b){{0,9}})"
-    r"|(?P<han>[零〇一二两三四五六七八九十百千]+)"
+    r"|(?P<han>[零〇一二两三四五六七八九十百千]+(?:点[零〇一二三四五六七八九]+)?)"
 )
 _NEXT = re.compile(_NUMBER, re.IGNORECASE)
 _FIRST = re.compile(
     r"(?P<name>[0-9](?<=[a-z][0-9])[a-z0-9]*(?:[-.][a-z0-9]+)*|(?<=[a-z]-)[0-9]+(?![0-9.,])|[234]D\b)"
-    r"|(?P<idiom>百分之|十二指肠|[二三]尖瓣|[二三]维|两[侧肺边端]|[一双]侧|一[般致些定样起旁边]|一部分|统一|唯一|万一|四肢|三角|千万)"
+    r"|(?P<idiom>百分[之比率]|十二指肠|[二三]尖瓣|[二三]维|[两二]者|两[侧肺边端]|一[般共致些定样起旁边侧直旦]|一部分|统一|唯一|万一"
+    r"|四肢|三角|三叉|[二三四]头肌|千万)"
     rf"|{_NUMBER}",
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"[A-Z]")
+_AND_A_HALF = re.compile(r" and (?:a|one) half\b|个?半(?!径|球|月板|规)", re.IGNORECASE)
+_PART = re.compile(r"[ -](?:half|halves|thirds?|quarters?|fourths?|fifths?|tenths?)\b", re.IGNORECASE)
+_YEAR_AND_A_HALF = re.compile(r"[天年月周]半")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)(?![a-z])", re.IGNORECASE)
 _POWER = re.compile(r"(?: ?[x×·] ?10 ?|(?<=10))\^ ?(-?[0-9]{1,2})(?![0-9])", re.IGNORECASE)
 _JOINS: tuple[tuple[Shape, re.Pattern[str]], ...] = (
@@ -123,6 +127,10 @@ def _quantity(text: str, first: re.Match[str]) -> tuple[Quantity, int]:
     sign, before = _sign(text[max(0, start - _LOOK_BACK) : start])
     number = _value(first, sign)
     ordinal = before.endswith("第") or _ORDINAL.match(text, end) is not None
+    if half := _AND_A_HALF.match(text, end):
+        number, end = None if number is None else number + sign * Fraction(1, 2), half.end()
+    elif (first.group("words") and _PART.match(text, end)) or _YEAR_AND_A_HALF.match(text, end):
+        number = None
     if powered := _POWER.match(text, end):
         factor = Fraction(10) ** (int(powered.group(1)) - (powered.group()[0] == "^"))
         number, end = None if number is None else number * factor, powered.end()
@@ -237,6 +245,7 @@ def _from_words(words: list[str]) -> Number:
 def _from_han(han: str) -> Number:
     """The number that Chinese digits and 十, 百, 千 make; two digits in a row ("三四个") make none."""
     total, digit = 0, None
+    han, _, decimals = han.partition("点")
     for char in han:
         if char in _HAN_SCALES:
             total += (1 if digit is None else digit) * _HAN_SCALES[char]
@@ -245,4 +254,5 @@ def _from_han(han: str) -> Number:
             return None
         else:
             digit = _HAN_DIGITS[char]
-    return Fraction(total + (digit or 0))
+    part = int("".join(str(_HAN_DIGITS[char]) for char in decimals[:MAX_DIGITS]) or "0")
+    return total + (digit or 0) + Fraction(part, 10 ** len(decimals[:MAX_DIGITS]))
