@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from infimed_data.verify.clean import clean, is_empty, lower
 
-__all__ = ["Final", "drop_reasoning", "final_answers", "lines_of_options"]
+__all__ = ["Final", "drop_reasoning", "final_answers", "without_cue"]
 
 MAX_DISTINCT = 64
 """Answers in more spellings than this are not repeats of one answer."""
@@ -65,7 +65,7 @@ def final_answers(completion: str, *, options: Sequence[str] = (), lists: bool =
         markers, open_box = _markers(text)
         if markers:
             reason = "unclosed_box" if open_box else "empty_marker"
-            return Final("marker", _distinct(map(_inner, markers)), text, reason)
+            return Final("marker", _distinct(map(_inside, markers)), text, reason)
         text = _TAG.sub("", text).strip()
     spans = _cue_spans(text, options)
     if len(spans) > MAX_CUES:
@@ -177,13 +177,18 @@ def _outside(boxes: list[tuple[int, int]], tags: list[tuple[int, int]]) -> list[
     return outside
 
 
-def _inner(marker: str) -> str:
+def _inside(marker: str) -> str:
     """A marker's content without the marks inside it and without a cue at its start."""
-    inner = _WRAPPING.sub("", marker).strip()
-    cue = _CUE.search(lower(inner[:80]))
-    if cue is None or cue.group("pick") is not None or _lead(inner, cue.start()) > 0:
-        return inner
-    return _after(inner[cue.end() :])
+    return without_cue(_WRAPPING.sub("", marker).strip())
+
+
+def without_cue(text: str) -> str:
+    """Cleaned `text` without the cue that it starts with, if it does."""
+    start = lower(text[:80])
+    cue = _CUE.search(start)
+    if cue is None or cue.group("pick") is not None or _lead(start, cue.start()) > 0:
+        return text
+    return _after(text[cue.end() :])
 
 
 def _after(text: str) -> str:
@@ -201,7 +206,7 @@ def _cues(text: str, found: list[tuple[int, int, bool]], lists: bool) -> Iterato
         if is_empty(answer) and end >= 0:
             line_end = text.find("\n", end + 1, stop)
             if lists and line_end >= 0:
-                line_end = lines_of_options(text, end + 1, stop)
+                line_end = _list_end(text, end + 1, stop)
             answer = _after(text[end + 1 : stop if line_end < 0 else line_end])
         if not is_empty(answer):
             yield answer
@@ -257,8 +262,8 @@ def _not_picked(text: str, at: int) -> bool:
     return _NOT_PICKED.search(text[max(0, at - 3) : at]) is not None
 
 
-def lines_of_options(text: str, start: int, stop: int) -> int:
-    """Where the list of letter-and-text lines ends that begins at `start`; the first line's end where it is no list."""
+def _list_end(text: str, start: int, stop: int) -> int:
+    """Where the list ends whose first line begins at `start`: that line's end, where no list follows."""
     at = start
     while True:
         end = text.find("\n", at, stop)

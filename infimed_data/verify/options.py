@@ -2,8 +2,8 @@
 
 Letters that stand alone and option texts are mentions. The longest text wins, and what lies inside it does not count.
 Words that only look like labels are none: `A` before a noun, `I` before a verb, the letter of "vitamin C", of
-"B-cell" and of "i.e.". A negated mention ("not B", "rather than B", 排除B) is no answer; so is one called wrong ("B is
-incorrect"), unless the question asks for what is wrong.
+"B-cell", of B超 and of "i.e.". A negated mention ("not B", "rather than B", 排除B) is no answer; so is one that is
+called wrong ("B is incorrect"), unless the question asks for what is wrong.
 """
 
 from __future__ import annotations
@@ -117,9 +117,10 @@ def _right(gold: Gold, texts: tuple[str, ...], exact: dict[str, frozenset[int]])
 _LETTER = re.compile(r"(?<![A-Za-z0-9\u00c0-\u024f])[A-J](?![A-Za-z0-9\u00c0-\u024f])")
 _NAME_BEFORE = re.compile(
     r"\b(?:vitamins?|hepatitis|influenza|ha?emoglobin|immunoglobulin|types?|group|grade|stage|class|phase|lead|nerve|fig"
-    r"|figure|panel|factor|protein)\.? $",
+    r"|figure|panel|factor|protein)\.? $|维生素 ?$",
     re.IGNORECASE,
 )
+_NAME_AFTER = re.compile("型|超|族|细胞|反应蛋白|二聚体|波")
 _ABBREVIATED = re.compile(r"\.[A-Za-z](?![A-Za-z])")
 _LABEL_BEFORE = re.compile(r"\b(?:option|choice|answer|letter|label)s?[:'\"( ]{0,3}$|选项? ?$", re.IGNORECASE)
 _LABEL_AFTER = re.compile(
@@ -212,7 +213,9 @@ def _is_label(text: str, at: int, options: Options) -> bool:
         return False  # non-B is caught below; this is X-A and U.S.
     if before[-1:] == "-" and before[-2:-1].isalnum():
         return False
-    if _ABBREVIATED.match(rest) or before.endswith(("°", "° ")) or _NAME_BEFORE.search(before):
+    if _ABBREVIATED.match(rest) or before.endswith(("°", "° ")):
+        return False
+    if _NAME_BEFORE.search(before) or _NAME_AFTER.match(rest):
         return False
     if letter == "I":
         return _I_AS_LABEL_AFTER.match(rest) is not None

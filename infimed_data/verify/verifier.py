@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from infimed_data.verify import choice, multi_choice, number, open, short_text, yes_no  # noqa: A004  (a kind)
 from infimed_data.verify.clean import is_empty
-from infimed_data.verify.extract import Final, final_answers
+from infimed_data.verify.extract import Final, final_answers, without_cue
 from infimed_data.verify.verdict import Checkable, Gold, Outcome, Reading, Verdict, gold_of
 
 __all__ = ["KINDS", "Kind", "verify"]
@@ -32,7 +32,7 @@ MAX_EXTRACTED = 500
 
 _WITH_OPTIONS = ("choice", "multi_choice")
 _OF_TEXT = ("short_text", "open")
-"""Kinds whose gold text may itself hold a cue: a text that equals it as a whole is correct."""
+"""Kinds whose gold text may itself hold a cue or several lines: a text that equals it as a whole is correct."""
 
 
 def verify(sample: Checkable, completion: str, *, rel_tol: float = 0.0) -> Verdict:
@@ -62,9 +62,10 @@ def _judged(gold: Gold, completion: str, rel_tol: float) -> Verdict:
     if max(map(len, final.answers)) > MAX_CHARS and gold.answer_kind != "open":
         return Verdict("wrong", "degenerate", None)
     if final.source == "cue" and gold.answer_kind in _OF_TEXT:
-        whole = read(gold, final.text, rel_tol)
-        if whole.verdict.outcome == "correct":
-            return whole.verdict
+        for whole in (final.text, without_cue(final.text)):
+            verdict = read(gold, whole, rel_tol).verdict
+            if verdict.outcome == "correct":
+                return verdict
     if gold.answer_kind == "open":
         last = next(answer for answer in reversed(final.answers) if not is_empty(answer))
         return read(gold, last, rel_tol).verdict
