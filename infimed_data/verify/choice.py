@@ -102,7 +102,7 @@ def _named(text: str, options: Options, question: str) -> frozenset[int] | str:
             return labelled if labelled <= said else "letter_text_conflict"
     if _LETTERS_ONLY.fullmatch(text) and len({*_CAPITAL.findall(text)}) > 1:
         return "alternatives" if _OR.search(text) else "several_options"
-    words = run(without_refused(text), commas=True)
+    words = run(text if options.refusing else without_refused(text), commas=True)
     found = mentions(words, options)
     if len(found) > MAX_MENTIONS:
         return "several_options"

@@ -56,13 +56,14 @@ _FRACTION = re.compile(r"\\[dt]?frac ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
 _EXPONENT = re.compile(r"\^\{([^{}]{1,8})\}")
 _COMMAND = re.compile(
     r"\\(?:(times|cdot|mu|pm|sim|approx|leq?|geq?|lt|gt|circ|degree|q?quad|left|right|displaystyle)(?![A-Za-z])"
-    r"|([%,;:! &#_$\\()\[\]]))"
+    r"|([%,;:! &#_$/\\()\[\]]))"
 )
 _COMMANDS = {
     "times": "\u00d7", "cdot": "\u00b7", "mu": "\u00b5", "pm": "\u00b1", "sim": "~", "approx": "~",
     "le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "lt": "<", "gt": ">", "circ": "\u00b0", "degree": "\u00b0",
     "quad": " ", "qquad": " ", "left": "", "right": "", "displaystyle": "",
-    "%": "%", ",": " ", ";": " ", ":": " ", "!": "", " ": " ", "&": "&", "#": "#", "_": "_", "$": "", "\\": "\n",
+    "%": "%", ",": " ", ";": " ", ":": " ", "!": "", " ": " ", "&": "&", "#": "#", "_": "_", "/": "/",
+    "$": "", "\\": "\n",
     "(": "", ")": "", "[": "", "]": "",
 }  # fmt: skip
 

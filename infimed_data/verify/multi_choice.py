@@ -74,7 +74,7 @@ def _named(text: str, options: Options) -> frozenset[int] | str:
     if listed is not None:
         return _labels(listed, options)
     text = _LINE_LABEL.sub(lambda label: label.group().upper(), text)
-    words = run(without_refused(text), commas=True)
+    words = run(text if options.refusing else without_refused(text), commas=True)
     found = mentions(words, options)
     counted = [mention for mention in found if not mention.negated]
     if len(found) > MAX_MENTIONS:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from infimed_data.verify.clean import clean
 from infimed_data.verify.compare import Run, key, run, spellings, trimmed, with_plurals
+from infimed_data.verify.hedges import without_refused
 from infimed_data.verify.verdict import LABELS, Gold, labels_of
 
 __all__ = ["MAX_MENTIONS", "Mention", "Options", "alternatives_at", "lone_letter", "mentions", "options_of"]
@@ -37,6 +38,8 @@ class Options(NamedTuple):
     """Whether the question asks for what is not so."""
     twins: tuple[frozenset[int], ...]
     """For each option all positions that have its text."""
+    refusing: bool
+    """Whether an option reads like a refusal ("I cannot help you"): then no clause of an answer may be left out."""
 
     def named(self, forms: tuple[str, ...]) -> frozenset[int] | None:
         """Positions of the option whose text has one of the keys `forms`."""
@@ -94,7 +97,8 @@ def options_of(gold: Gold) -> Options:
     ordered = sorted(((text, at) for text, at in wanted.items() if text), key=lambda item: (-len(item[0]), item[0]))
     negative = _NEGATIVE_QUESTION.search(gold.question) is not None
     twins = tuple(exact.get(key(text), frozenset({index})) for index, text in enumerate(texts))
-    return Options(texts, _right(gold, texts, exact), equal, tuple(ordered), negative, twins)
+    refusing = any(without_refused(text) != text for text in texts)
+    return Options(texts, _right(gold, texts, exact), equal, tuple(ordered), negative, twins, refusing)
 
 
 def _right(gold: Gold, texts: tuple[str, ...], exact: dict[str, frozenset[int]]) -> frozenset[int]:
