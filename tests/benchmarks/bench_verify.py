@@ -48,11 +48,11 @@ CASES: dict[str, tuple[Callable[[int], Gold], tuple[str, ...]]] = {
         ("<answer>2.5 cm</answer>", "It measures about 25 mm.", "\\boxed{3}", "two", "<answer>10-20 mm</answer>"),
     ),
     "short_text": (
-        lambda i: Gold(f"Where is density {i}?", (), "left lower lobe", None, "short_text"),
+        lambda i: Gold(f"Where is density {i}?", (), "left lower lobe" + "." * i, None, "short_text"),
         ("<answer>left lower lobe</answer>", "<answer>right lower lobe</answer>", "The lobe of the left lung", "rib"),
     ),
     "open": (
-        lambda i: Gold(f"Describe density {i}.", (), "A round density with a smooth edge.", None, "open"),
+        lambda i: Gold(f"Describe density {i}.", (), "A round density with a smooth edge" + "." * i, None, "open"),
         ("<answer>A round density with a smooth edge.</answer>", "There is a density; its edge is smooth."),
     ),
 }  # fmt: skip
