@@ -151,6 +151,24 @@ def adapters() -> None:
         print(f"{name:<12} {what}")
 
 
+@app.command()
+def verify(
+    cases: Annotated[Path, typer.Argument(help="Labelled cases, one JSON object a line.")],
+    rel_tol: Annotated[
+        float, typer.Option(min=0, max=1, help="Share by which numbers may differ from the gold; default: exact.")
+    ] = 0.0,
+) -> None:
+    """Score the answer verifier on labelled cases; ends with 1 if it disagrees with one, or if a line is no case."""
+    with _one_line_errors():
+        from infimed_data.stats.cases import scored
+        from infimed_data.verify.scoring import score_cases
+
+        score = score_cases(cases, rel_tol=rel_tol)
+        print(scored(score))
+        if score.disagreements:
+            raise typer.Exit(1)
+
+
 def _version(value: bool) -> None:
     if value:
         print(f"infimed-data {__version__}")

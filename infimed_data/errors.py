@@ -12,6 +12,7 @@ __all__ = [
     "QueryError",
     "SourceError",
     "StorageError",
+    "VerifyError",
     "did_you_mean",
     "disk_error",
 ]
@@ -43,6 +44,10 @@ class BuildError(InfimedError, RuntimeError):
 
 class QueryError(InfimedError, ValueError):
     """SQL that is refused or wrong, or a uid that the build does not hold."""
+
+
+class VerifyError(InfimedError, ValueError):
+    """Labelled cases for the verifier that cannot be read, with file and line."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

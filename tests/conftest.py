@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-REAL = PROJECT.parent / "shared" / "real"
+SHARED = Path(os.environ.get("INFIMED_SHARED", PROJECT.parent / "shared"))
+REAL = SHARED / "real"
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -44,3 +46,12 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip(f"no real data at {REAL}")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Somebody else's labelled cases for the verifier; tests that need them skip where they are absent."""
+    path = SHARED / "verify" / "cases.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no labelled cases at {path}")
+    return path

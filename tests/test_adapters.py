@@ -214,6 +214,8 @@ def test_an_answer_that_cannot_be_trusted_is_rejected(options: Any, given: Any, 
 
 def test_the_kind_of_a_free_answer() -> None:
     kinds = {"Yes": "yes_no", "没有": "yes_no", "5.6 cm": "number", "3": "number", "Left lung.": "short_text"}
+    kinds |= {"1,200 mL": "number", "5 to 10 mm": "number", "120/80": "number", "5 µm": "number", "-1.8": "number"}
+    kinds |= {"1,2": "short_text", "12,00 mL": "short_text", "5to10": "short_text", "9" * 50: "short_text"}
     assert {answer: free_answer_kind(answer) for answer in kinds} == kinds
     assert free_answer_kind("one two three four five six seven eight nine") == "open"
     assert free_answer_kind("") == "open", "an empty answer is nothing that a rule could check"

@@ -30,10 +30,12 @@ __all__ = [
 ]
 
 _TAG = re.compile(r"[ \t]*\n?<image(?:\s?\d+)?>\n?[ \t]*")
+_DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,18})(?:\.[0-9]{1,18})?"
 _NUMBER = re.compile(
-    r"[-+]?\d[\d,]*(?:\.\d+)?(?:\s*(?:-|to|/|x)\s*\d[\d,]*(?:\.\d+)?)?\s*(?:%|percent|[µum]?m|cm|[µum]?g|kg|m?l|dl|cc|s|min|h|years?|days?|weeks?)?",
-    re.IGNORECASE,
+    rf"[-+]?{_DIGITS}(?:(?:\s*[-/x]\s*|\s+to\s+){_DIGITS})?"
+    r"\s*(?:%|percent|[\u00b5\u03bcum]?m|cm|[\u00b5\u03bcum]?g|kg|m?l|dl|cc|s|min|h|years?|days?|weeks?)?"
 )
+"""One quantity as `infimed_data.verify` reads it: commas stand before exactly three digits, in `1,2` they do not."""
 _YES_NO = frozenset({"yes", "no", "是", "否", "是的", "不是", "有", "没有", "无"})
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 SHORT_WORDS = 8

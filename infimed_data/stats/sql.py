@@ -107,7 +107,7 @@ def _connect(build: Build) -> duckdb.DuckDBPyConnection:
         for name, file in build.files.items():
             connection.register(name, ds.dataset(str(file), format="parquet", filesystem=LocalFileSystem()))
         connection.register("sources", build.sources)
-        # Nothing tells DuckDB how many rows these tables have, and joins in an order that it guesses can need any memory.
+        # Nothing tells DuckDB how many rows these tables have, and joins in a guessed order can need any memory.
         connection.execute("SET disabled_optimizers = 'join_order'")
         connection.execute("SET lock_configuration = true")
         connection.execute("BEGIN TRANSACTION READ ONLY")
