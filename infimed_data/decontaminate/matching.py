@@ -69,10 +69,11 @@ LEAST_ESTIMATE = 0.18
 """Share of a question's rarest terms below which it is not compared."""
 LEAST_TERMS = 2
 """Rare terms that must be shared, where a question has that many."""
-COUNT_BITS = (12, 24)
+COUNT_BITS = (12, 22)
+"""Smallest and largest number of slots, as a power of two, in which terms are counted that no benchmark has."""
 TERMS_A_ROW = 64
-"""Terms that a question has more or less, for the size of the table of counts."""
-_UNMET, _OPTIONS_ONLY, _PLACE = 1 << 31, 1 << 30, (1 << 30) - 1
+"""Terms that a question has more or less, for the number of those slots."""
+_OPTIONS_ONLY = np.uint32(1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +125,19 @@ def _exact(distinct: Distinct, index: QuestionIndex) -> NDArray[np.int64]:
 
 
 def _look_up(task: _Task) -> int:
-    """Writes where the terms of each chosen row are found, and in how many questions of the part each stands (hashed).
+    """Writes where the terms of each chosen row are found, and in how many questions of the part each stands.
 
-    An entry is a term's place in the index or, marked `_UNMET`, its slot among the counts.
+    An entry is a term's place in the index or, after all those, its slot; terms in options only are marked.
     """
     index = QuestionIndex(task.index)
-    counts = np.zeros(1 << task.bits, np.uint32)
+    known = len(index.array("counts"))
+    counts = np.zeros(known + (1 << task.bits), np.uint32)
     entries, sizes = [np.zeros(0, np.uint32)], [np.zeros(1, np.int64)]
     for rows, found in task.rows.terms():
-        slots = counting_slots(found.terms, task.bits)
-        np.add.at(counts, slots, np.uint32(1))
         places = index.find(found.terms)
-        entry = np.where(places >= 0, places, slots | _UNMET).astype(np.uint32)
-        entry[~found.in_question] |= np.uint32(_OPTIONS_ONLY)
+        entry = np.where(places >= 0, places, known + counting_slots(found.terms, task.bits)).astype(np.uint32)
+        np.add.at(counts, entry, np.uint32(1))
+        entry[~found.in_question] |= _OPTIONS_ONLY
         entries.append(entry)
         sizes.append(np.bincount(found.owners, minlength=rows))
     save(task.rows.file("entries"), np.concatenate(entries))
@@ -146,17 +147,18 @@ def _look_up(task: _Task) -> int:
 
 
 def _weigh(tasks: Sequence[_Task], index: QuestionIndex, texts: int, bits: int, folder: Path) -> None:
-    """Writes the counts of all parts, the weight of each term of the index, and what each of its questions weighs."""
-    total = np.zeros(1 << bits, np.uint32)
+    """Writes the weight of each term of the index and of each slot, and what each question of the index weighs."""
+    counts = index.array("counts")
+    total = np.zeros(len(counts) + (1 << bits), np.uint32)
     for task in tasks:
         total += np.load(task.rows.file("counts"))
-    weight = weights(index.array("counts") + total[counting_slots(index.array("terms")[:-1], bits)], texts)
+    total[: len(counts)] += counts
+    weight = weights(total, texts)
     questions = len(index.questions)
     starts = index.array("starts")
     each = weight[index.array("term_of")]
     rare, rare_starts = index.array("rare"), index.array("rare_starts")
-    of_rare = np.repeat(weight, np.diff(rare_starts))
-    save(folder / "counts.npy", total)
+    of_rare = np.repeat(weight[: len(counts)], np.diff(rare_starts))
     save(folder / "weight.npy", weight)
     save(folder / "with_options.npy", _sums(each, starts))
     save(folder / "question.npy", _sums(np.where(index.array("in_question"), each, np.float32(0)), starts))
@@ -207,12 +209,10 @@ class _Terms:
     @staticmethod
     def of(entries: NDArray[np.uint32], bounds: NDArray[np.int64], known: _Weighed) -> _Terms:
         """The terms that entries mean."""
-        met = (entries & np.uint32(_UNMET)) == 0
-        asked = (entries & np.uint32(_OPTIONS_ONLY)) == 0
-        places = (entries & np.uint32(_PLACE)).astype(np.int64)
-        weight = np.empty(len(entries), np.float32)
-        weight[met] = known.weight[places[met]]
-        weight[~met] = known.by_count[np.minimum(known.counts[places[~met]], len(known.by_count) - 1)]
+        asked = entries < _OPTIONS_ONLY
+        places = (entries & ~_OPTIONS_ONLY).astype(np.int64)
+        weight = known.weight[places]
+        met = places < known.index_terms
         owners = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
         total: NDArray[np.float64] = np.bincount(owners, weight * asked, minlength=len(bounds) - 1).astype(np.float64)
         count = np.bincount(owners[asked], minlength=len(bounds) - 1)
@@ -223,22 +223,22 @@ class _Weighed:
     """The index with its weights, as one worker reads them."""
 
     def __init__(self, task: _Task) -> None:
-        self.index, self.bits, self.texts = QuestionIndex(task.index), task.bits, task.texts
+        index = QuestionIndex(task.index)
 
         def load(name: str) -> NDArray[Any]:
             return mapped(task.folder / f"{name}.npy")
 
-        self.counts, self.weight = load("counts"), load("weight")
-        self.by_count = weights(np.arange(1 << 16), self.texts)
+        self.weight = load("weight")
         self.question, self.with_options = load("question"), load("with_options")
         self.rarest, self.rare_terms = load("rarest"), load("rare_terms")
-        array = self.index.array
+        array = index.array
+        self.index_terms = len(array("counts"))
         self.rare, self.rare_starts = array("rare"), array("rare_starts")
         self.starts, self.term_of, self.in_question = array("starts"), array("term_of"), array("in_question")
         self.terms = np.diff(self.starts)
         self.asked_terms = load("asked_terms")
-        self.digest = self.index.questions.column("question").to_numpy()
-        self.options = self.index.questions.column("options").to_numpy()
+        self.digest = index.questions.column("question").to_numpy()
+        self.options = index.questions.column("options").to_numpy()
 
 
 def _compared(
