@@ -19,6 +19,7 @@
     if (holder.matches("article")) cardOf.set(record.pair, holder);
   }
   const pairOf = new Map([...cardOf].map(([pair, card]) => [card, pair]));
+  let current = null; // the pair that keys act on
   let kept = true; // whether the browser keeps marks
 
   const restore = () => {
@@ -180,10 +181,14 @@
     say(filtered ? `${left} of ${cards.length} pairs fit the filters.` : "");
     count();
   };
+  const refilter = () => {
+    filter();
+    if (current?.hidden) setCurrent(null);
+    if (byId("pairs").getBoundingClientRect().top < 0) byId("pairs").scrollIntoView();
+  };
 
   // Going from pair to pair.
 
-  let current = null;
   const bar = byId("bar");
   const measureBar = () => {
     const height = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
@@ -275,12 +280,12 @@
   });
   document.addEventListener("input", ({ target }) => {
     if (target.matches(".mix")) target.closest(".compare").querySelector(".theirs").style.opacity = target.value / 100;
-    else if (target === search || target.closest(".filters select")) filter();
+    else if (target === search || target.closest(".filters select")) refilter();
   });
   byId("clear").addEventListener("click", () => {
     for (const { select } of filters) select.value = "";
     search.value = "";
-    filter();
+    refilter();
   });
   byId("save").addEventListener("click", save);
   byId("load").addEventListener("change", async ({ target }) => {
