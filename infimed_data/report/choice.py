@@ -87,8 +87,8 @@ def choose_pairs(connection: duckdb.DuckDBPyConnection, max_pairs: int) -> list[
     fates: dict[str, dict[str, int]] = {}
     for row in rows(connection, _FATES, [pairs]):
         fates.setdefault(row["pair"], {})[row["fate"]] = row["n"]
-    told = {uid for reach in reaches.values() for uid in reach["uids"]} | {leak["uid"] for leak in leaks.values()}
-    ended = {row["uid"]: row for row in rows(connection, _ENDED, [sorted(uid for uid in told if uid is not None)])}
+    told = {uid for pair in pairs for uid in (leaks[pair]["uid"], *reaches[pair]["uids"]) if uid is not None}
+    ended = {row["uid"]: row for row in rows(connection, _ENDED, [sorted(told)])}
     shown = _rows(connection, _TRAINING, {leak["uid"] for leak in leaks.values()})
     shown_benchmark = _rows(connection, _BENCHMARK, {leak["benchmark_uid"] for leak in leaks.values()})
     return [
@@ -103,8 +103,8 @@ def choose_pairs(connection: duckdb.DuckDBPyConnection, max_pairs: int) -> list[
             actions=tuple(reaches[pair]["actions"]),
             row_count=reaches[pair]["rows"],
             benchmark_row_count=reaches[pair]["benchmark_rows"],
-            listed=tuple((uid, ended.get(uid)) for uid in reaches[pair]["uids"]),
-            listed_benchmark=tuple(reaches[pair]["benchmark_uids"]),
+            listed=tuple((uid, ended.get(uid)) for uid in reaches[pair]["uids"] if uid is not None),
+            listed_benchmark=tuple(uid for uid in reaches[pair]["benchmark_uids"] or () if uid is not None),
             fates=fates.get(pair, {}),
         )
         for pair in pairs
@@ -193,10 +193,8 @@ _LEAKS = f"""
 
 _REACH = f"""
     SELECT pair, count(DISTINCT uid) AS rows, count(DISTINCT benchmark_uid) AS benchmark_rows,
-      list_transform(
-        list_sort(list(DISTINCT {{gone: coalesce(gone, true), uid: uid}}) FILTER (uid IS NOT NULL))[:$2],
-        lambda row: row.uid) AS uids,
-      list_sort(list(DISTINCT benchmark_uid) FILTER (benchmark_uid IS NOT NULL))[:$2] AS benchmark_uids,
+      [row.uid FOR row IN list_sort(list(DISTINCT {{gone: coalesce(gone, true), uid: uid}}))[:$2]] AS uids,
+      list_sort(list(DISTINCT benchmark_uid))[:$2] AS benchmark_uids,
       list_sort(list(DISTINCT coalesce(grade, ''))) AS grades,
       list_sort(list(DISTINCT coalesce(source, ''))) AS sources,
       list_sort(list(DISTINCT coalesce(benchmark, ''))) AS benchmarks,

@@ -200,12 +200,19 @@
     current = card;
     current?.classList.add("current");
   };
-  const isSeen = (card) => {
+  const seen = (card) => {
+    // Height of what is seen of a pair, below the bar.
+    if (card.hidden) return 0;
     const { top, bottom } = card.getBoundingClientRect();
-    return !card.hidden && bottom > bar.offsetHeight + 40 && top < innerHeight - 40;
+    return Math.min(bottom, innerHeight) - Math.max(top, bar.getBoundingClientRect().bottom, 0);
   };
+  const isSeen = (card) => seen(card) > Math.min(card.offsetHeight, innerHeight) / 4;
   const here = () => {
-    if (!current || !isSeen(current)) setCurrent(cards.find(isSeen) ?? null);
+    // The current pair, or the one that is seen best where that was scrolled away.
+    if (!current || !isSeen(current)) {
+      const best = cards.reduce((most, card) => (seen(card) > seen(most) ? card : most));
+      setCurrent(seen(best) > 0 ? best : null);
+    }
     return current;
   };
   const bring = (card, again = 3) => {
