@@ -906,8 +906,8 @@ def test_why_of_a_dropped_row(build: Build, uid: str, said: str) -> None:
         (
             "rad/train/6",
             "dropped at decontaminate by same_image why it matches a benchmark row: same_image, rotated 90, where the "
-            "limit is score 0.5 twin rad/test/1 is a row of the benchmark rad, which is only matched against it asks Is "
-            "the heart large? its options A: yes; B: no its images cc33 its group synpic7 read from",
+            "limit is score 0.5 twin rad/test/1 is a row of the benchmark rad, which is only matched against it asks "
+            "Is the heart large? its options A: yes; B: no its images cc33 its group synpic7 read from",
         ),
         ("rad/train/6", "leaks 2 matches with rows of benchmarks grade benchmark row action score evidence mark"),
         ("rad/train/6", "same_image rad/test/1 drop 0.71 rotated 90 same_group rad/test/2 drop 1.00 synpic7 right"),
