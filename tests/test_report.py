@@ -363,6 +363,15 @@ def test_a_pair_shows_both_rows_the_evidence_and_what_became_of_the_row(page: Pa
     assert "marked" not in chat
 
 
+def test_filters_name_what_is_on_the_page(page: Page) -> None:
+    names = [option["data-name"] for option in page.all("option")]
+    assert names == [
+        "all grades", "Same picture and question", "Same picture", "Same patient or figure", "Similar question",
+        "Template question", "all benchmarks", "exam", "vqa", "all sources", "chat", "rad", "all actions", "dropped",
+        "only reported", "all marks", "not marked", "marked", "right", "wrong",
+    ]  # fmt: skip
+
+
 def test_shared_words_are_marked(page: Page) -> None:
     html = page.html[page.html.index('data-mark="{&#34;pair&#34;: &#34;t:near&#34;') :]
     assert html.count(f'<mark class="run">{STEM}</mark>') >= 2

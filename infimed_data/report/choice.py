@@ -2,8 +2,8 @@
 
 A pair is what was compared, such as two pictures or two questions; many rows may share it. Pairs are taken in turns
 from every combination of grade, source and benchmark, and from each the most doubtful first: those not marked yet, and
-among them those that came closest to the limit; what was only reported counts as twice as close. Pictures of equal
-pixels come last.
+among them those that came closest to the limit; what was only reported, and is in the outputs, counts as twice as
+close. Pictures of equal pixels come last.
 """
 
 from __future__ import annotations
@@ -152,6 +152,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str, uids: set[Any]) -> di
     }
 
 
+_STAYED = "SELECT DISTINCT uid, true AS stays FROM samples"
+
 _NEEDED = "TRY_CAST(regexp_extract(\"limit\", '^score ([0-9.]+)$', 1) AS DOUBLE)"
 _NEEDED_SHARE = "TRY_CAST(regexp_extract(\"limit\", '^([0-9]+)% at this weight$', 1) AS DOUBLE) / 100"
 _NEEDED_WEIGHT = "TRY_CAST(regexp_extract(\"limit\", '^weight ([0-9.]+)$', 1) AS DOUBLE)"
@@ -173,8 +175,8 @@ _RANKED = f"""
     grouped AS (
       SELECT coalesce(grade, '') AS grade, coalesce(source, '') AS source, coalesce(benchmark, '') AS benchmark, pair,
         bool_and(equal) AS identical, bool_or(mark IS NOT NULL) AS marked,
-        min(least(1, greatest(0, margin)) * CASE WHEN action = 'drop' THEN 1 ELSE 0.5 END) AS distance
-      FROM placed GROUP BY ALL)
+        min(least(1, greatest(0, margin)) * CASE WHEN stays AND action <> 'drop' THEN 0.5 ELSE 1 END) AS distance
+      FROM placed LEFT JOIN ({_STAYED}) USING (uid) GROUP BY ALL)
     SELECT * FROM grouped
     QUALIFY row_number() OVER (
       PARTITION BY grade, source, benchmark ORDER BY identical, marked, distance, pair) <= $1
@@ -182,8 +184,6 @@ _RANKED = f"""
 """For each grade, source and benchmark its most doubtful pairs. A distance of 0 is at the limit, 1 farthest from it."""
 
 _CHOSEN = "pair IN (SELECT unnest($1::VARCHAR[]))"
-
-_STAYED = "SELECT DISTINCT uid, true AS stays FROM samples"
 
 _LEAKS = f"""
     SELECT leaks.* FROM leaks LEFT JOIN ({_STAYED}) USING (uid) WHERE {_CHOSEN}

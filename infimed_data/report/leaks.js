@@ -288,11 +288,20 @@
   document.addEventListener("input", ({ target }) => {
     if (target.matches(".mix")) target.closest(".compare").querySelector(".theirs").style.opacity = target.value / 100;
     else if (target === search || target.closest(".filters select")) refilter();
+    if (isPointed) target.closest(".filters select")?.blur(); // so that keys go to the pairs again
   });
+  let isPointed = false;
+  document.addEventListener("pointerdown", () => (isPointed = true), true);
   byId("clear").addEventListener("click", () => {
     for (const { select } of filters) select.value = "";
     search.value = "";
     refilter();
+  });
+  const resize = () => byId("pairs").classList.toggle("larger", byId("larger").checked);
+  byId("larger").addEventListener("change", () => {
+    const card = here();
+    resize();
+    if (card) bring(card);
   });
   byId("save").addEventListener("click", save);
   byId("load").addEventListener("change", async ({ target }) => {
@@ -309,14 +318,11 @@
     d: () => here() && compare(current, "difference"),
     o: () => here() && compare(current, "overlay"),
     t: () => here() && turn(current),
-    z: () => {
-      const card = here();
-      byId("pairs").classList.toggle("larger");
-      if (card) bring(card);
-    },
+    z: () => byId("larger").click(),
     "/": () => search.focus(),
   };
   document.addEventListener("keydown", (event) => {
+    isPointed = false;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.target.matches("select, input:not([type=checkbox], [type=range])")) {
       if (event.key === "Escape") event.target.blur();
@@ -335,6 +341,7 @@
   });
   new ResizeObserver(measureBar).observe(bar);
 
+  resize();
   restore();
   cards.forEach(showMark);
   filter();

@@ -103,7 +103,7 @@ def _render(
     earlier: Sequence[Mapping[str, str]],
 ) -> str:
     facets = {
-        "grade": names_of(pair.grades for pair in pairs),
+        "grade": names_of((pair.grades for pair in pairs), tuple(GRADES_IN_WORDS)),
         "benchmark": names_of(pair.benchmarks for pair in pairs),
         "source": names_of(pair.sources for pair in pairs),
         "action": names_of(pair.actions for pair in pairs),

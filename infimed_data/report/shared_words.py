@@ -109,6 +109,9 @@ def _longest_runs(
     ours: NDArray[np.int64], theirs: NDArray[np.int64], starts: NDArray[np.bool_], their_starts: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each word of either side, how many words up to it the other side has in a row somewhere."""
+    if len(ours) > len(theirs):
+        their_best, best = _longest_runs(theirs, ours, their_starts, starts)
+        return best, their_best
     best, their_best = np.zeros(len(ours), np.int64), np.zeros(len(theirs), np.int64)
     run = np.zeros(len(theirs), np.int64)
     for at in range(len(ours)):

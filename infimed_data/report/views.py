@@ -29,9 +29,11 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=True)
 
 
-def names_of(groups: Iterable[Sequence[str]]) -> dict[str, int]:
-    """A number for each distinct name, in the order of names."""
-    return {name: number for number, name in enumerate(sorted({name for group in groups for name in group}))}
+def names_of(groups: Iterable[Sequence[str]], first: Sequence[str] = ()) -> dict[str, int]:
+    """A number for each distinct name: those of `first` in their order, then the others in the order of names."""
+    names = {name for group in groups for name in group}
+    ordered = [*(name for name in first if name in names), *sorted(names.difference(first))]
+    return {name: number for number, name in enumerate(ordered)}
 
 
 def stratum_view(row: Fields) -> dict[str, Any]:
