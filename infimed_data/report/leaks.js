@@ -70,7 +70,10 @@
     }
     const same = verdict && earlier.get(pair) === verdict;
     card.querySelector(".state").textContent = same ? "marked in this build" : verdict ? "marked here" : "";
-    const effect = { right: `The next build drops ${rowsOf(card)} for this match.`, wrong: "The next build drops nothing for this match." };
+    const effect = {
+      right: `The next build drops ${rowsOf(card)} for this match.`,
+      wrong: "The next build drops nothing for this match; other matches of these rows still count.",
+    };
     card.querySelector(".effect").textContent = effect[verdict] ?? "";
   };
 

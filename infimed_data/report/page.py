@@ -32,6 +32,7 @@ from infimed_data.report.views import (
 from infimed_data.report.wording import GRADES_IN_WORDS, readable, wording
 from infimed_data.stats import Build, shown
 from infimed_data.stats.sql import asking, rows
+from infimed_data.storage.stages import atomic_write
 
 __all__ = ["MAX_PAIRS", "leaks_page", "write_leaks_page"]
 
@@ -52,15 +53,17 @@ def write_leaks_page(build: Build, path: Path | None = None, *, max_pairs: int =
         file = file / f"{name}-leaks.html"
     if file.resolve().is_relative_to(build.path.resolve()):
         raise QueryError(f"{shown(str(file))}: inside the build, which stays as it is; write the page somewhere else")
+    if not file.parent.is_dir():
+        raise StorageError(f"no folder {shown(str(file.parent))} for the page; make it, or give another --page")
     page = leaks_page(build, max_pairs=max_pairs)
-    try:
-        file.write_bytes(page)
-    except FileNotFoundError as error:
-        raise StorageError(
-            f"no folder {shown(str(file.parent))} for the page; make it, or give another --page"
-        ) from error
-    except OSError as error:
-        raise disk_error(error, "writing the page") from error
+    if file.exists() and not file.is_file():  # a device or a pipe must not be replaced
+        try:
+            file.write_bytes(page)
+        except OSError as error:
+            raise disk_error(error, f"writing {shown(str(file))}") from error
+        return file
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(page)
     return file
 
 
