@@ -143,6 +143,23 @@ def why(build: Build, uid: Annotated[str, typer.Argument(help="A row's uid, such
 
 
 @app.command()
+def leaks(
+    build: Build,
+    page: Annotated[
+        Path | None, typer.Option(help="File of the page; default: NAME-DIGEST-leaks.html in the current folder.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs on the page, the most doubtful first.")] = 400,
+) -> None:
+    """Rows that a benchmark has too, counted; and an HTML page to review them, whose path is the last line."""
+    with _one_line_errors():
+        from infimed_data import report, stats
+
+        opened = stats.open_build(build)
+        print(report.leaks_text(opened, width=shutil.get_terminal_size((100, 24)).columns), flush=True)
+        print(stats.shown(str(report.write_leaks_page(opened, page, max_pairs=pairs))))
+
+
+@app.command()
 def adapters() -> None:
     """The layouts that can be read."""
     from infimed_data.adapters import ADAPTERS

@@ -91,7 +91,7 @@ def _marks(plan: Plan) -> dict[str, bool]:
     folder = plan.positions[key][0].parent if key in plan.positions else plan.path.parent
     file = folder / name
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").split("\n")  # a text may hold other characters that end lines
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError([f"{where}: decontaminate.review: cannot read {file}: {error}"]) from None
     marks = {}

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from infimed_data.errors import QueryError
-from infimed_data.schema import DROPS, IMAGES, ORIGINS, SAMPLES
+from infimed_data.schema import BENCHMARKS, DROPS, IMAGES, LEAKS, ORIGINS, SAMPLES
 from infimed_data.stats import Build, as_csv, as_json, as_table, open_build, query, stats, why
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\u202egnp.exe\x9b2J\r\n'; DROP TABLE samples; --"
@@ -140,6 +140,46 @@ DROPPED: list[dict[str, Any]] = [
     drop("slake/train/7", "dedup", "exact_duplicate", twin="slake/train/6"),
     drop("slake/train/8", "later_stage", "odd", value="wide", limit="narrow"),
 ]
+LEAKED: list[dict[str, Any]] = [
+    drop("rad/train/6", "decontaminate", "same_image", value="rotated 90", limit="score 0.5", twin="rad/test/1"),
+    drop("rad/train/7", "dedup", "near_duplicate", value="0.87 of its word 5-grams with x/train/3", limit="0.8",
+         twin="rad/train/6"),
+    drop("rad/train/8", "decontaminate", "same_group", value=HOSTILE, twin="rad/test/2"),
+]  # fmt: skip
+
+
+def leak(uid: str, grade: str, benchmark_uid: str, action: str, evidence: str, **fields: Any) -> dict[str, Any]:
+    """A row of `leaks`."""
+    return {
+        "uid": uid,
+        "benchmark": "rad",
+        "benchmark_uid": benchmark_uid,
+        "grade": grade,
+        "action": action,
+        "score": 1.0,
+        "evidence": evidence,
+        **fields,
+    }
+
+
+LEAKS_FOUND: list[dict[str, Any]] = [
+    leak("rad/train/1", "same_template", "rad/test/1", "report", "the same words, weight 0.0"),
+    leak("rad/train/6", "same_image", "rad/test/1", "drop", "rotated 90", score=0.71),
+    leak("rad/train/6", "same_group", "rad/test/2", "drop", "synpic7", mark="right"),
+    leak("rad/train/8", "same_group", "rad/test/2", "drop", HOSTILE),
+]
+ASKED: list[dict[str, Any]] = [
+    {
+        "uid": "rad/test/1",
+        "benchmark": "rad",
+        "split": "test",
+        "question": "Is the heart large?",
+        "options": ["yes", "no"],
+        "images": ["cc33"],
+        "group": "synpic7",
+    },
+    {"uid": "rad/test/2", "benchmark": "rad", "split": "test", "question": HOSTILE, "options": [], "images": []},
+]
 SHOWN_IMAGES: list[dict[str, Any]] = [
     image("aa11", "images/a.jpg"),
     image("bb22", "images/b.png", width=20, height=30, format="png", mode="RGB", rows_kept=0, phash=None),
@@ -204,16 +244,19 @@ def write_build(
     drops: Sequence[Mapping[str, Any]] = (),
     images: Sequence[Mapping[str, Any]] = (),
     origins: Sequence[Mapping[str, Any]] = (),
+    leaks: Sequence[Mapping[str, Any]] | None = None,
     lock: Mapping[str, Any] = LOCK,
 ) -> Path:
     """A finished build in `folder`, with exactly the tables' schemas."""
     folder.mkdir(parents=True)
-    tables = (
+    tables = [
         ("samples", samples, SAMPLES),
         ("drops", drops, DROPS),
         ("images", images, IMAGES),
         ("origins", origins, ORIGINS),
-    )
+    ]
+    if leaks is not None:
+        tables += [("leaks", leaks, LEAKS), ("benchmarks", ASKED, BENCHMARKS)]
     for name, rows, schema in tables:
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), folder / f"{name}.parquet")
     (folder / "lock.json").write_text(json.dumps(lock), "utf-8")
@@ -231,6 +274,15 @@ def build(tmp_path: Path) -> Build:
 def empty(tmp_path: Path) -> Build:
     lock = {**LOCK, "sources": [], "outputs": {"sft": {"asked": None, "strata": []}}}
     return open_build(write_build(tmp_path / "empty", lock=lock))
+
+
+@pytest.fixture
+def leaked(tmp_path: Path) -> Build:
+    """A build that was compared with benchmarks."""
+    lock = {**LOCK, "benchmarks": [{"benchmark": "rad", "rows": 451}, {"benchmark": "exam", "rows": 1273}]}
+    return open_build(
+        write_build(tmp_path / "leaked", samples=ROWS, drops=LEAKED, images=SHOWN_IMAGES, leaks=LEAKS_FOUND, lock=lock)
+    )
 
 
 def refused(build: Build, sql: str) -> str:
@@ -750,6 +802,16 @@ def test_stats_shows_images(build: Build) -> None:
     assert section(text, "Unreadable images")[-1].startswith("1 image_unreadable slake imgs/bad.jpg: ")
 
 
+def test_stats_counts_leaks_by_benchmark_and_grade(build: Build, leaked: Build) -> None:
+    assert section(stats(leaked), "Benchmarks")[3:] == [
+        "rad 451 same_image 1 0",
+        "same_group 2 0",
+        "same_template 0 1",
+        "exam 1,273 none 0 0",
+    ]
+    assert "Benchmarks" not in stats(build)
+
+
 def test_stats_fits_its_width_and_is_safe(build: Build) -> None:
     for width in (60, 100, 200):
         text = stats(build, width=width)
@@ -844,6 +906,38 @@ def test_why_shows_options_label_turns_and_lost_images(build: Build) -> None:
 )
 def test_why_of_a_dropped_row(build: Build, uid: str, said: str) -> None:
     assert said in told(build, uid)
+
+
+@pytest.mark.parametrize(
+    ("uid", "said"),
+    [
+        (
+            "rad/train/6",
+            "dropped at decontaminate by same_image why it matches a benchmark row: same_image, rotated 90, where the "
+            "limit is score 0.5 twin rad/test/1 is a row of the benchmark rad, which is only matched against it asks "
+            "Is the heart large? its options A: yes; B: no its images cc33 its group synpic7 read from",
+        ),
+        ("rad/train/6", "leaks 2 matches with rows of benchmarks grade benchmark row action score evidence mark"),
+        ("rad/train/6", "same_image rad/test/1 drop 0.71 rotated 90 same_group rad/test/2 drop 1.00 synpic7 right"),
+        (
+            "rad/train/7",
+            "it repeats another row: near_duplicate, 0.87 of its word 5-grams with x/train/3 is above the limit 0.8 "
+            "twin rad/train/6 was itself dropped at decontaminate by same_image, rotated 90, where the limit is score "
+            "0.5 twin rad/test/1 is a row of the benchmark rad, which is only matched against it asks Is the heart",
+        ),
+        ("rad/train/8", r"it asks \x1b]0;owned"),
+        ("rad/train/1", "kept, in sft train at position 17"),
+        ("rad/train/1", "same_template rad/test/1 report 1.00 the same words, weight 0.0"),
+    ],
+)
+def test_why_names_the_benchmark_row_and_lists_leaks(leaked: Build, uid: str, said: str) -> None:
+    assert said in told(leaked, uid)
+    assert "query: SELECT" not in told(leaked, uid)
+
+
+def test_why_of_a_benchmark_row_says_what_it_is(leaked: Build) -> None:
+    with pytest.raises(QueryError, match=r"rad/test/1 is a row of the benchmark rad.*FROM leaks"):
+        why(leaked, "rad/test/1")
 
 
 def test_why_of_many_twins_and_long_text(tmp_path: Path) -> None:

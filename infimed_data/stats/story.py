@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from infimed_data.decontaminate.grades import GRADES
 from infimed_data.errors import QueryError
 from infimed_data.stats.builds import Build
 from infimed_data.stats.sql import asking, rows
@@ -34,6 +35,8 @@ _VERBS = {
 }
 """What a drop at each stage means."""
 
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?) of its .+", re.DOTALL)
+"""A value such as `0.87 of its word 5-grams with x/train/3`."""
 _NUMBER = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?: [a-z]+)?")
 """A value or limit such as `20`, `0.5` or `12 px`."""
 
@@ -46,6 +49,10 @@ def why(build: Build, uid: str) -> str:
         kept = rows(connection, "SELECT * FROM samples WHERE uid = $1", [uid])
         dropped = rows(connection, "SELECT * FROM drops WHERE uid = $1 ORDER BY stage, rule", [uid])
         if not kept and not dropped:
+            benchmark = _benchmark_row(connection, build, uid)
+            if benchmark is not None:
+                sql = "SELECT uid, grade, evidence FROM leaks WHERE benchmark_uid = ..."
+                raise QueryError(f"{shown(uid)} is a row of {benchmark[0]}; query: {sql}")
             raise QueryError(f"no row {shown(uid)[:200]!r} in {shown(str(build.path))}{_closest(connection, uid)}")
         parts = [_kept(connection, build, row) for row in kept] + [_dropped(connection, build, row) for row in dropped]
         extra = _elsewhere(connection, build, uid)
@@ -67,6 +74,7 @@ def _kept(connection: duckdb.DuckDBPyConnection, build: Build, row: Fields) -> l
         *_content(row),
         *_line("signals", ", ".join(filter(None, [*numbers, _labelled("script", row["script"])]))),
         *_images(connection, row["images"] or [], [], row["source"]),
+        *_leaks(connection, build, row["uid"]),
         *_twins(connection, row["uid"]),
     ]
 
@@ -78,11 +86,12 @@ def _dropped(connection: duckdb.DuckDBPyConnection, build: Build, row: Fields) -
     return [
         f"{shown(row['uid'])}: dropped at {stage} by {rule}",
         *_line("why", f"{because}: {_against(row)}"),
-        *_chain(connection, row),
+        *_chain(connection, build, row),
         *_read(connection, build, row),
         *_content(row),
         *_line("signals", ", ".join(filter(None, [*numbers, _labelled("script", row["script"])]))),
         *_images(connection, row["images"] or [], row["image_refs"] or [], row["source"]),
+        *_leaks(connection, build, row["uid"]),
         *_twins(connection, row["uid"]),
     ]
 
@@ -96,12 +105,15 @@ def _against(row: Fields) -> str:
         return f"{rule}, limit {_quoted(limit)}"
     if limit is None:
         return f"{rule}, found {_quoted(value)}"
-    numbers = _NUMBER.fullmatch(value), _NUMBER.fullmatch(limit)
+    share = _SHARE.fullmatch(value)
+    numbers = share or _NUMBER.fullmatch(value), _NUMBER.fullmatch(limit)
+    if row["stage"] == "decontaminate":
+        return f"{rule}, {shown(value)}, where the limit is {shown(limit)}"
     if numbers[0] is None or numbers[1] is None:
         return f"{rule}, found {_quoted(value)} against the limit {_quoted(limit)}"
     found, allowed = float(numbers[0][1]), float(numbers[1][1])
     relation = "below" if found < allowed else "above" if found > allowed else "at"
-    return f"{rule}, {_quoted(value)} is {relation} the limit {_quoted(limit)}"
+    return f"{rule}, {shown(value) if share else _quoted(value)} is {relation} the limit {_quoted(limit)}"
 
 
 def _ends(row: Fields) -> str:
@@ -114,23 +126,24 @@ def _ends(row: Fields) -> str:
     return " and ".join(places) or "in no output"
 
 
-def _fate(connection: duckdb.DuckDBPyConnection, uid: str) -> tuple[str, str | None]:
-    """(what became of the row `uid`, its own twin if it was dropped for one)."""
+def _fate(connection: duckdb.DuckDBPyConnection, uid: str) -> tuple[str, Fields | None]:
+    """(what became of the row `uid`, its drop if it was dropped)."""
     found = rows(connection, "SELECT * FROM samples WHERE uid = $1", [uid])
     if found:
         return f"was kept, {_ends(found[0])}", None
     found = rows(connection, "SELECT * FROM drops WHERE uid = $1 ORDER BY stage, rule", [uid])
     if found:
-        return f"was itself dropped at {_or_none(found[0]['stage'])} by {_against(found[0])}", found[0]["twin"]
+        return f"was itself dropped at {_or_none(found[0]['stage'])} by {_against(found[0])}", found[0]
     return "is no row of this build's samples or drops; a benchmark's row is only matched against", None
 
 
-def _chain(connection: duckdb.DuckDBPyConnection, row: Fields) -> list[str]:
-    """The drop's twin, and its twin's twin, to the row that was kept."""
+def _chain(connection: duckdb.DuckDBPyConnection, build: Build, row: Fields) -> list[str]:
+    """The drop's twin, and its twin's twin, to the row that was kept or the benchmark's row that is matched."""
     lines: list[str] = []
     seen = {row["uid"]}
-    twin = row["twin"]
-    while twin is not None:
+    dropped: Fields | None = row
+    while dropped is not None and dropped["twin"] is not None:
+        twin = dropped["twin"]
         if twin in seen:
             lines += _line("twin", f"{shown(twin)} again: a circle")
             break
@@ -138,9 +151,60 @@ def _chain(connection: duckdb.DuckDBPyConnection, row: Fields) -> list[str]:
             lines += _line("twin", f"{shown(twin)} and on: over {MAX_LISTED} steps")
             break
         seen.add(twin)
-        fate, following = _fate(connection, twin)
+        benchmark = _benchmark_row(connection, build, twin) if dropped["stage"] == "decontaminate" else None
+        if benchmark is not None:
+            return [*lines, *_line("twin", f"{shown(twin)} is a row of {benchmark[0]}"), *benchmark[1]]
+        fate, dropped = _fate(connection, twin)
         lines += _line("twin", f"{shown(twin)} {fate}")
-        twin = following
+    return lines
+
+
+def _benchmark_row(connection: duckdb.DuckDBPyConnection, build: Build, uid: str) -> tuple[str, list[str]] | None:
+    """(the benchmark that the row `uid` is of, what it asks); None where it is a row of no benchmark."""
+    if "benchmarks" not in build.files:
+        return None
+    found = rows(connection, "SELECT * FROM benchmarks WHERE uid = $1 LIMIT 1", [uid])
+    if not found:
+        return None
+    row = found[0]
+    asked = [
+        *_line("it asks", row["question"]),
+        *_line("its options", "; ".join(f"{chr(65 + i)}: {text}" for i, text in enumerate(row["options"] or []))),
+        *_line("its images", ", ".join((row["images"] or [])[:MAX_LISTED])),
+        *_line("its group", row["group"]),
+    ]
+    return f"the benchmark {_or_none(row['benchmark'])}, which is only matched against", asked
+
+
+def _leaks(connection: duckdb.DuckDBPyConnection, build: Build, uid: str) -> list[str]:
+    """The benchmark rows that the row matches, with the evidence and what was done about it."""
+    if "leaks" not in build.files:
+        return []
+    found = rows(
+        connection,
+        """SELECT *, count(*) OVER () AS n FROM leaks WHERE uid = $1
+           ORDER BY coalesce(nullif(list_position($3, grade), 0), 99), grade, benchmark, benchmark_uid LIMIT $2""",
+        [uid, MAX_LISTED, list(GRADES)],
+    )
+    if not found:
+        return []
+    names = ["grade", "benchmark row", "action", "score", "evidence"] + ["mark"] * any(row["mark"] for row in found)
+    body = [
+        [
+            *(_or_none(row[field]) for field in ("grade", "benchmark_uid", "action")),
+            "" if row["score"] is None else f"{row['score']:.2f}",
+            _or_none(row["evidence"]),
+            shown(row["mark"] or ""),
+        ][: len(names)]
+        for row in found
+    ]
+    right = [name == "score" for name in names]
+    table = aligned(names, body, right=right, caps=[16, 50, 8, 6, 70, 6][: len(names)])
+    count = found[0]["n"]
+    lines = [f"{'leaks':<{LABEL}}{count:,} match{'' if count == 1 else 'es'} with rows of benchmarks"]
+    lines += [" " * LABEL + line for line in table.splitlines()]
+    if count > len(found):
+        lines.append(" " * LABEL + f"and {count - len(found):,} more")
     return lines
 
 
@@ -277,7 +341,7 @@ def _elsewhere(connection: duckdb.DuckDBPyConnection, build: Build, uid: str) ->
     """How many rows further tables of the build, such as candidates, have about `uid`."""
     lines = []
     for table in build.tables:
-        if table in ("samples", "drops", "images", "sources", "origins"):
+        if table in ("samples", "drops", "images", "sources", "origins", "leaks", "benchmarks"):
             continue
         columns = [row["column_name"] for row in rows(connection, f"DESCRIBE {table}")]
         if "uid" not in columns:

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from infimed_data.decontaminate.grades import GRADES
 from infimed_data.stats.builds import Build
 from infimed_data.stats.sql import asking, rows
 from infimed_data.stats.tables import aligned, bar, cut, shown, text_width
@@ -28,6 +29,7 @@ def stats(build: Build, *, width: int = 100) -> str:
             _head(connection, build),
             _sources(connection),
             _drops(connection, width),
+            *_benchmarks(connection, build),
             *_outputs(connection, build, width),
             *(_values(connection, title, column, width) for title, column in _FIELDS.items()),
             _tokens(connection, "text_tokens", "Text tokens of kept rows", width),
@@ -90,6 +92,38 @@ def _drops(connection: duckdb.DuckDBPyConnection, width: int) -> str:
         return "Drops\nnone"
     head = ["stage", "rule", "rows", "of read", "such as"]
     return "Drops\n" + aligned(head, body, right=[False, False, True, True, False], caps=[24, 36, 15, 8, width])
+
+
+def _benchmarks(connection: duckdb.DuckDBPyConnection, build: Build) -> list[str]:
+    """Each benchmark's rows, and the rows that leak it by grade; nothing where the build was compared with none."""
+    listed = [row for row in build.lock.get("benchmarks") or () if isinstance(row, Mapping)]
+    sizes = {str(row.get("benchmark")): row.get("rows") for row in listed}
+    leaks: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}
+    found = (
+        rows(
+            connection,
+            """SELECT coalesce(benchmark, '(none)') AS name, grade, count(*) FILTER (action = 'drop') AS dropped,
+                 count(*) FILTER (action IS DISTINCT FROM 'drop') AS reported
+               FROM leaks GROUP BY name, grade
+               ORDER BY name, coalesce(nullif(list_position($1, grade), 0), 99), grade""",
+            [list(GRADES)],
+        )
+        if "leaks" in build.files
+        else []
+    )
+    for row in found:
+        leaks.setdefault(row["name"], []).append(row)
+    if not leaks:
+        return []
+    body = []
+    for name, grades in leaks.items():
+        head = [shown(name), _count(sizes[name]) if name in sizes else "–"]
+        counts = [[_named(row["grade"]), f"{row['dropped']:,}", f"{row['reported']:,}"] for row in grades]
+        for place, line in enumerate(counts or [["none", "0", "0"]]):
+            body.append([*(["", ""] if place else head), *line])
+    names = ["benchmark", "rows", "leaks", "dropped", "reported"]
+    right = [False, True, False, True, True]
+    return ["Benchmarks\n" + aligned(names, body, right=right, caps=[36, 15, 24, 15, 15])]
 
 
 def _outputs(connection: duckdb.DuckDBPyConnection, build: Build, width: int) -> list[str]:
