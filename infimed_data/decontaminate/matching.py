@@ -172,7 +172,7 @@ def _sums(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.
     sums = np.zeros(len(starts) - 1, np.float32)
     held = starts[1:] > starts[:-1]
     if held.any():
-        sums[held] = np.add.reduceat(values, starts[:-1][held], dtype=np.float64)
+        sums[held] = np.add.reduceat(values, starts[:-1][held])
     return sums
 
 
