@@ -177,7 +177,7 @@ def _compare_texts(
     rule can verify it, the same answer are near-duplicates.
     """
     gates = [_gates(rows.filter(pl.col("unit") == unit), part, same_picture) for unit, part in enumerate(parts)]
-    code = code_digest("words.py", "pair_stages.py", "dedup/near.py", "dedup/shingles.py")
+    code = code_digest("words.py", "pair_stages.py", "dedup/near.py", "dedup/join.py", "dedup/shingles.py")
     content = [
         [part.texts_key, key_of(int(np.bitwise_xor.reduce(mixed(gate + mixed(np.arange(len(gate), dtype=np.uint64))))))]
         for part, gate in zip(parts, gates, strict=True)

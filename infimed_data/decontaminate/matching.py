@@ -28,11 +28,10 @@ from infimed_data.decontaminate.questions import (
     QuestionIndex,
     chosen_rows,
     distinct_questions,
-    mapped,
-    save,
 )
 from infimed_data.decontaminate.terms import BATCH_ROWS, counting_slots, weights
 from infimed_data.engine import Engine
+from infimed_data.storage.arrays import map_array, save_array
 from infimed_data.storage.stages import read_table, write_table
 
 __all__ = ["MATCHES", "match_texts"]
@@ -140,9 +139,9 @@ def _look_up(task: _Task) -> int:
         entry[~found.in_question] |= _OPTIONS_ONLY
         entries.append(entry)
         sizes.append(np.bincount(found.owners, minlength=rows))
-    save(task.rows.file("entries"), np.concatenate(entries))
-    save(task.rows.file("bounds"), np.cumsum(np.concatenate(sizes)))
-    save(task.rows.file("counts"), counts)
+    save_array(task.rows.file("entries"), np.concatenate(entries))
+    save_array(task.rows.file("bounds"), np.cumsum(np.concatenate(sizes)))
+    save_array(task.rows.file("counts"), counts)
     return len(task.rows.rows)
 
 
@@ -159,12 +158,14 @@ def _weigh(tasks: Sequence[_Task], index: QuestionIndex, texts: int, bits: int, 
     each = weight[index.array("term_of")]
     rare, rare_starts = index.array("rare"), index.array("rare_starts")
     of_rare = np.repeat(weight[: len(counts)], np.diff(rare_starts))
-    save(folder / "weight.npy", weight)
-    save(folder / "with_options.npy", _sums(each, starts))
-    save(folder / "question.npy", _sums(np.where(index.array("in_question"), each, np.float32(0)), starts))
-    save(folder / "asked_terms.npy", _sums(index.array("in_question").astype(np.float32), starts).astype(np.int32))
-    save(folder / "rarest.npy", np.bincount(rare, of_rare, minlength=questions).astype(np.float32))
-    save(folder / "rare_terms.npy", np.bincount(rare[of_rare > 0], minlength=questions).astype(np.int32))
+    save_array(folder / "weight.npy", weight)
+    save_array(folder / "with_options.npy", _sums(each, starts))
+    save_array(folder / "question.npy", _sums(np.where(index.array("in_question"), each, np.float32(0)), starts))
+    save_array(
+        folder / "asked_terms.npy", _sums(index.array("in_question").astype(np.float32), starts).astype(np.int32)
+    )
+    save_array(folder / "rarest.npy", np.bincount(rare, of_rare, minlength=questions).astype(np.float32))
+    save_array(folder / "rare_terms.npy", np.bincount(rare[of_rare > 0], minlength=questions).astype(np.int32))
 
 
 def _sums(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -179,7 +180,7 @@ def _sums(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.
 def _match(task: _Task) -> int:
     """Writes `MATCHES` of a part."""
     known = _Weighed(task)
-    entries, bounds = mapped(task.rows.file("entries")), np.load(task.rows.file("bounds"))
+    entries, bounds = map_array(task.rows.file("entries")), np.load(task.rows.file("bounds"))
     found = [MATCHES.empty_table()]
     for start in range(0, len(task.rows.rows), BATCH_ROWS):
         rows = slice(start, min(start + BATCH_ROWS, len(task.rows.rows)))
@@ -226,7 +227,7 @@ class _Weighed:
         index = QuestionIndex(task.index)
 
         def load(name: str) -> NDArray[Any]:
-            return mapped(task.folder / f"{name}.npy")
+            return map_array(task.folder / f"{name}.npy")
 
         self.weight = load("weight")
         self.question, self.with_options = load("question"), load("with_options")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from infimed_data.decontaminate.terms import BATCH_ROWS, TERM_BITS, RowTerms, row_terms
 from infimed_data.engine import Engine
+from infimed_data.storage.arrays import map_array, save_array
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.words import mixed, sequence_digests, texts_of
 
@@ -36,8 +37,6 @@ __all__ = [
     "asked_in",
     "chosen_rows",
     "distinct_questions",
-    "mapped",
-    "save",
     "text_digests",
     "write_index",
 ]
@@ -45,8 +44,6 @@ __all__ = [
 MIN_RARE, MAX_RARE, RARE_SHARE = 8, 16, 4
 """A question is found by its rarest terms: a quarter of them, at least 8 and at most 16."""
 HEAVY_BYTES = 8 << 20
-SMALL_FILE = 4096
-"""An empty array cannot be mapped, and a small one need not be."""
 FIND_BLOCK = 1 << 16
 """Terms that are looked up at a time: few enough to stay in the processor's cache."""
 _TERM_MASK = np.uint64((1 << TERM_BITS) - 1)
@@ -172,7 +169,7 @@ def chosen_rows(
 def _digests(task: _Task) -> int:
     """Writes the digests of each row's question and options."""
     found = [text_digests(asked, offered) for asked, offered in asked_in(task.signals)]
-    save(task.out, np.concatenate(found) if found else np.zeros((0, 2), np.uint64))
+    save_array(task.out, np.concatenate(found) if found else np.zeros((0, 2), np.uint64))
     return len(found)
 
 
@@ -221,8 +218,8 @@ def write_index(
     rare = np.concatenate([np.load(task.file("rare")) for task in tasks])
     rare.sort()
     terms = np.arange(len(np.load(folder / "counts.npy", mmap_mode="r")) + 1, dtype=np.uint64)
-    save(folder / "rare_starts.npy", np.searchsorted(rare >> np.uint64(32), terms))
-    save(folder / "rare.npy", (rare & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+    save_array(folder / "rare_starts.npy", np.searchsorted(rare >> np.uint64(32), terms))
+    save_array(folder / "rare.npy", (rare & np.uint64(0xFFFFFFFF)).astype(np.uint32))
     for leftover in folder.glob(".part-*"):
         leftover.unlink()
     return count
@@ -235,9 +232,9 @@ def _terms(task: ChosenRows) -> int:
         marked.append(terms.terms | np.where(terms.in_question, np.uint64(0), _OPTIONS_ONLY))
         sizes.append(np.bincount(terms.owners, minlength=rows))
     all_ = np.concatenate(marked)
-    save(task.file("terms"), all_)
-    save(task.file("sizes"), np.concatenate(sizes))
-    save(task.file("vocabulary"), np.stack(np.unique(all_ & _TERM_MASK, return_counts=True)).astype(np.uint64))
+    save_array(task.file("terms"), all_)
+    save_array(task.file("sizes"), np.concatenate(sizes))
+    save_array(task.file("vocabulary"), np.stack(np.unique(all_ & _TERM_MASK, return_counts=True)).astype(np.uint64))
     return len(all_)
 
 
@@ -248,9 +245,9 @@ def _write_vocabulary(tasks: Sequence[ChosenRows], folder: Path) -> None:
     terms, counts = parts[0][order], parts[1][order]
     firsts = np.flatnonzero(np.concatenate([[True], terms[1:] != terms[:-1]])) if len(terms) else np.zeros(0, np.int64)
     vocabulary = np.append(terms[firsts], np.uint64(1 << TERM_BITS))
-    save(folder / "terms.npy", vocabulary)
-    save(folder / "slots.npy", _slots(vocabulary))
-    save(folder / "counts.npy", np.add.reduceat(counts, firsts).astype(np.uint32) if len(firsts) else counts)
+    save_array(folder / "terms.npy", vocabulary)
+    save_array(folder / "slots.npy", _slots(vocabulary))
+    save_array(folder / "counts.npy", np.add.reduceat(counts, firsts).astype(np.uint32) if len(firsts) else counts)
 
 
 def _place(task: ChosenRows) -> int:
@@ -258,10 +255,10 @@ def _place(task: ChosenRows) -> int:
     marked, sizes = np.load(task.file("terms")), np.load(task.file("sizes"))
     index = QuestionIndex(task.folder)
     places = index.find(marked & _TERM_MASK).astype(np.uint32)
-    save(task.file("term_of"), places)
-    save(task.file("in_question"), marked < _OPTIONS_ONLY)
-    save(task.file("starts"), sizes)
-    save(task.file("rare"), _rare(places, sizes, index.array("counts"), task.first))
+    save_array(task.file("term_of"), places)
+    save_array(task.file("in_question"), marked < _OPTIONS_ONLY)
+    save_array(task.file("starts"), sizes)
+    save_array(task.file("rare"), _rare(places, sizes, index.array("counts"), task.first))
     return len(places)
 
 
@@ -269,7 +266,7 @@ def _join(tasks: Sequence[ChosenRows], folder: Path, *names: str) -> None:
     """Puts the parts of arrays together; sizes become starts."""
     for name in names:
         whole = np.concatenate([np.load(task.file(name)) for task in tasks])
-        save(folder / f"{name}.npy", np.concatenate([[0], np.cumsum(whole)]) if name == "starts" else whole)
+        save_array(folder / f"{name}.npy", np.concatenate([[0], np.cumsum(whole)]) if name == "starts" else whole)
 
 
 def _rare(
@@ -294,18 +291,6 @@ def _rare(
     return np.concatenate(found)
 
 
-def save(path: Path, array: NDArray[Any]) -> None:
-    """Writes an array for other processes to read, not to last: a stage that is cut off starts again."""
-    with path.open("wb") as file:
-        np.save(file, array)
-
-
-def mapped(path: Path) -> NDArray[Any]:
-    """An array of a file, mapped into memory."""
-    found: NDArray[Any] = np.load(path, mmap_mode="r" if path.stat().st_size > SMALL_FILE else None).view(np.ndarray)
-    return found
-
-
 @dataclass(frozen=True)
 class QuestionIndex:
     """The index in `folder`."""
@@ -314,7 +299,7 @@ class QuestionIndex:
 
     def array(self, name: str) -> NDArray[Any]:
         """One of its arrays, mapped into memory."""
-        return mapped(self.folder / f"{name}.npy")
+        return map_array(self.folder / f"{name}.npy")
 
     @cached_property
     def questions(self) -> pa.Table:

@@ -17,16 +17,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infimed_data.dedup.components import components
+from infimed_data.dedup.join import BITMAP_BITS, PREFIX_HASH_BITS, Likely, Sets, likely_pairs, verified
 from infimed_data.dedup.shingles import HASH_BITS, DocPart, Shingled, shingles_of_part
 from infimed_data.engine import Engine
-from infimed_data.storage.stages import atomic_write, read_table, write_table
+from infimed_data.storage.arrays import map_array, save_array
+from infimed_data.storage.stages import read_table, write_table
 from infimed_data.words import mixed
 
 __all__ = ["LONG_TEXTS", "SHORT_TEXTS", "Near", "Regime", "near_duplicates"]
@@ -56,18 +56,9 @@ COUNT_BITS = (12, 24)
 """Smallest and largest size of the table of shingle counts, as a power of two."""
 WORDS_A_ROW = 64
 """Words that a row has more or less, for the size of that table."""
-PREFIX_HASH_BITS = 34
 COMMON = (1 << 14) - 1
 """Counts are told apart up to this one."""
-BITMAP_BITS = 512
-"""Bits of the signature that refuses most pairs without a look at their sets."""
-ALL_PAIRS = 256
-"""Rows that share a prefix shingle are all compared with one another up to this number of them; beyond, each with its
-next `ALL_PAIRS ** 2 / number` by size, at least 8."""
-ALL_MEASURED = 1 << 18
 TASK_ROWS = 65_536
-SLICE = 1 << 21
-PAIRS_AT_A_TIME = 1 << 12
 HEAVY_BYTES = 4 << 20
 
 
@@ -81,8 +72,8 @@ class Near:
     second: NDArray[np.int64]
     """Pairs of rows that stand for their groups, first < second."""
     jaccard: NDArray[np.float64]
-    """Similarity of each pair, at least the threshold. Where there are more than `ALL_MEASURED` likely pairs, those
-    whose rows other pairs link already are not measured, and not here."""
+    """Similarity of each pair, at least the threshold. Where there are more than `join.ALL_MEASURED` likely pairs,
+    those whose rows other pairs link already are not measured, and not here."""
     compared: int
     """Pairs that shared a prefix shingle and a possible size."""
     passed_over: int
@@ -123,12 +114,12 @@ def near_duplicates(
     _write_rows(chosen, stand_ins)
     tasks = [replace(task, counts=folder / "counts.npy", chosen=chosen) for task in tasks]
     _run(engine, _prefix, tasks, heavy)
-    found = _candidates(tasks, sizes, digests, regime.threshold)
+    found = _likely(tasks, sizes, digests, regime.threshold)
     needed = np.unique(found.rows[found.pairs])
     _write_rows(chosen, needed)
     _run(engine, _gather, tasks, heavy and len(needed) > TASK_ROWS)
     shingles = np.concatenate([np.load(task.out.with_suffix(".shingles.npy")) for task in tasks])
-    pairs, jaccard = _verified(found, _Sets(needed, sizes[needed], shingles), regime.threshold)
+    pairs, jaccard = verified(found, Sets(needed, sizes[needed], shingles), regime.threshold)
     pairs = np.sort(found.rows[pairs], axis=1)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return Near(groups, pairs[order, 0], pairs[order, 1], jaccard[order], found.compared, found.passed_over)
@@ -180,13 +171,8 @@ def _count(task: _Task) -> int:
         digests.append(digest)
     table = pa.table({"size": np.concatenate(sizes), "digest": np.concatenate(digests)})
     write_table(task.out.with_suffix(".sets.arrow"), table, table.schema)
-    _save(task.counts, counts)
+    save_array(task.counts, counts)
     return len(table)
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
 
 
 def _sets(tasks: Sequence[_Task]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -208,7 +194,7 @@ def _sum_counts(tasks: Sequence[_Task], out: Path) -> None:
     total = np.load(tasks[0].counts)
     for task in tasks[1:]:
         total += np.load(task.counts)
-    _save(out, total)
+    save_array(out, total)
 
 
 def _write_rows(path: Path, rows: NDArray[np.int64]) -> None:
@@ -231,7 +217,7 @@ def _marked(rows: NDArray[np.int64], first: int, count: int) -> NDArray[np.bool_
 
 def _prefix(task: _Task) -> int:
     """Writes the prefix shingles of each chosen row that some other row may have, and the rows' bitmaps."""
-    rows, counts = _chosen(task), np.load(task.counts, mmap_mode="r")
+    rows, counts = _chosen(task), map_array(task.counts)
     shift = np.uint64(PREFIX_HASH_BITS)
     hash_mask = np.uint64((1 << PREFIX_HASH_BITS) - 1)
     entries, owners_, docs, maps = [], [], [], []
@@ -271,87 +257,16 @@ def _bitmaps(owners: NDArray[np.int64], digests: NDArray[np.uint64], rows: int) 
     return np.packbits(bits.reshape(rows, BITMAP_BITS), axis=1, bitorder="little").view("<u8")
 
 
-@dataclass(frozen=True, slots=True)
-class _Likely:
-    """Pairs that the prefixes and bitmaps leave."""
-
-    rows: NDArray[np.int64]
-    """The row of each rank: ranks are by size and digest, so they do not depend on the order of rows."""
-    pairs: NDArray[np.int64]
-    """Pairs of ranks, shape (pairs, 2), the smaller one first, sorted."""
-    compared: int
-    passed_over: int
-
-
-def _candidates(
-    tasks: Sequence[_Task], sizes: NDArray[np.int64], digests: NDArray[np.uint64], threshold: float
-) -> _Likely:
-    """Pairs that share a prefix shingle, have sizes that allow them, and are not refused by their bitmaps."""
+def _likely(tasks: Sequence[_Task], sizes: NDArray[np.int64], digests: NDArray[np.uint64], threshold: float) -> Likely:
+    """Likely pairs among the rows whose prefixes and bitmaps the tasks wrote."""
     maps = pa.concat_tables(read_table(task.out.with_suffix(".maps.arrow")) for task in tasks).combine_chunks()
     docs = maps.column("row").to_numpy()
     if not len(docs):
-        return _Likely(docs, np.zeros((0, 2), np.int64), 0, 0)
+        return Likely(docs, np.zeros((0, 2), np.int64), 0, 0)
     bitmaps = maps.column("bitmap").chunk(0).flatten().to_numpy().reshape(len(docs), -1)
-    order = np.lexsort((digests[docs], sizes[docs]))
-    rank = np.empty(len(docs), np.int64)
-    rank[order] = np.arange(len(docs))
-    bitmaps, size, rows = bitmaps[order], sizes[docs][order], docs[order]
     entries = pa.concat_tables(read_table(task.out.with_suffix(".prefix.arrow")) for task in tasks)
-    keys = entries.column("hash").to_numpy() << np.uint64(64 - PREFIX_HASH_BITS)
-    keys |= rank[np.searchsorted(docs, entries.column("row").to_numpy())].astype(np.uint64)
-    keys.sort()
-    who = (keys & np.uint64((1 << (64 - PREFIX_HASH_BITS)) - 1)).astype(np.int64)
-    what = keys >> np.uint64(64 - PREFIX_HASH_BITS)
-    starts = np.flatnonzero(np.concatenate([[True], what[1:] != what[:-1]]))
-    crowd = np.diff(np.append(starts, len(what)))
-    ends = np.repeat(starts + crowd, crowd)
-    reach = np.where(crowd <= ALL_PAIRS, crowd, np.maximum(8, ALL_PAIRS * ALL_PAIRS // crowd))
-    passed_over = int(((crowd * (crowd - 1) // 2) - _within(crowd, reach)).sum())
-    limits = np.minimum(ends, np.arange(len(who)) + np.repeat(reach, crowd) + 1)
-    found, compared = [], 0
-    for start in range(0, len(who), SLICE):
-        stop = min(start + SLICE, len(who))
-        at = np.arange(start, stop)
-        step = 1
-        at = at[at + step < limits[at]]
-        while len(at):
-            a, b = who[at], who[at + step]
-            fits = size[a] >= threshold * size[b] - 1e-9  # ranks are by size: b is the larger one
-            a, b = a[fits], b[fits]
-            compared += len(a)
-            likely = _may_be_similar(bitmaps, size, a, b, threshold)
-            found.append((a[likely].astype(np.uint64) << np.uint64(32)) | b[likely].astype(np.uint64))
-            # Those after a row that is too large are larger still.
-            at, step = at[fits], step + 1
-            at = at[at + step < limits[at]]
-    both = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
-    pairs = np.stack([both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
-    return _Likely(rows, pairs, compared, passed_over)
-
-
-def _within(crowd: NDArray[np.int64], reach: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of a row with one of the next `reach` rows, in each crowd."""
-    reach = np.minimum(reach, crowd - 1)
-    return reach * crowd - reach * (reach + 1) // 2
-
-
-def _may_be_similar(
-    bitmaps: NDArray[np.uint64], size: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64], threshold: float
-) -> NDArray[np.bool_]:
-    """False where the bitmaps prove that a pair is not similar enough.
-
-    Each bit that only one of them has is at least one shingle that only one of them has.
-    """
-    likely = np.zeros(len(a), np.bool_)
-    for start in range(0, len(a), SLICE // 8):
-        i, j = a[start : start + SLICE // 8], b[start : start + SLICE // 8]
-        x, y = bitmaps[i], bitmaps[j]
-        both = size[i] + size[j]
-        only_i = np.bitwise_count(x & ~y).sum(axis=1, dtype=np.int64)
-        only_j = np.bitwise_count(y & ~x).sum(axis=1, dtype=np.int64)
-        common = np.minimum(size[i] - only_i, size[j] - only_j)
-        likely[start : start + SLICE // 8] = common * (1 + threshold) >= threshold * both - 1e-9
-    return likely
+    hashes, owners = entries.column("hash").to_numpy(), entries.column("row").to_numpy()
+    return likely_pairs(docs, sizes[docs], digests[docs], bitmaps, hashes, owners, threshold)
 
 
 def _gather(task: _Task) -> int:
@@ -361,56 +276,5 @@ def _gather(task: _Task) -> int:
     for first, batch in _shingled(task):
         found.append(batch.digests[_marked(rows, first, batch.rows)[batch.owners]])
     shingles = np.concatenate(found)
-    _save(task.out.with_suffix(".shingles.npy"), shingles)
+    save_array(task.out.with_suffix(".shingles.npy"), shingles)
     return len(shingles)
-
-
-class _Sets:
-    """The shingle sets of some rows."""
-
-    def __init__(self, rows: NDArray[np.int64], sizes: NDArray[np.int64], shingles: NDArray[np.uint64]) -> None:
-        self._rows, self._sizes, self._shingles = rows, sizes, shingles
-        self._starts = np.cumsum(sizes) - sizes
-
-    def jaccard(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The similarity of each pair of rows, exact but for 48-bit digests that are equal by chance."""
-        similarity = np.zeros(len(pairs))
-        for start in range(0, len(pairs), PAIRS_AT_A_TIME):
-            places = np.searchsorted(self._rows, pairs[start : start + PAIRS_AT_A_TIME])
-            sizes = self._sizes[places]
-            whole = sizes.sum(axis=1)
-            lengths = sizes.ravel()
-            ends = np.cumsum(lengths)
-            at = np.arange(ends[-1]) + np.repeat(self._starts[places].ravel() - (ends - lengths), lengths)
-            numbers = np.repeat(np.arange(len(places), dtype=np.uint64), whole)
-            keys = (numbers << np.uint64(HASH_BITS)) | self._shingles[at]
-            keys.sort()
-            twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
-            common = np.bincount(twice.astype(np.int64), minlength=len(places))
-            similarity[start : start + PAIRS_AT_A_TIME] = common / (whole - common)
-        return similarity
-
-
-def _verified(likely: _Likely, sets: _Sets, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """(pairs of ranks that are similar enough, their Jaccard similarity).
-
-    Of many pairs only as many are measured as it takes to know what is linked to what: first one for each row, then
-    twice as many of those that are still apart, and so on.
-    """
-    pairs = likely.pairs
-    take = len(pairs) if len(pairs) <= ALL_MEASURED else 1
-    good, similarities = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-    while len(pairs):
-        firsts = np.flatnonzero(np.concatenate([[True], pairs[1:, 0] != pairs[:-1, 0]]))
-        counts = np.diff(np.append(firsts, len(pairs)))
-        chosen = np.arange(len(pairs)) - np.repeat(firsts, counts) < take
-        similarity = sets.jaccard(likely.rows[pairs[chosen]])
-        enough = similarity >= threshold - 1e-12
-        good.append(pairs[chosen][enough])
-        similarities.append(similarity[enough])
-        linked = np.concatenate(good)
-        label = components(len(likely.rows), linked[:, 0], linked[:, 1])
-        pairs = pairs[~chosen]
-        pairs = pairs[label[pairs[:, 0]] != label[pairs[:, 1]]]
-        take *= 2
-    return np.concatenate(good), np.concatenate(similarities)
