@@ -255,7 +255,7 @@ def write_medical_o1(world: World) -> None:
         "medical_o1/medical_o1_verifiable_problem.json row 3",
     ):
         world.plant(
-            "leak_paraphrase", where, "a medqa test case in other words: near_question report, not sure to be found"
+            "leak_paraphrase", where, "a medqa test case in other words: near_question, dropped; not sure to be found"
         )
     write_json(world.root / "medical_o1/medical_o1_sft.json", english, indent=2)
     write_json(world.root / "medical_o1/medical_o1_sft_Chinese.json", [sft(i) for i in texts["chinese"]], indent=2)
