@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VIEWS", "View", "hash_picture", "transposed", "views_of"]
+__all__ = ["TOGGLES", "VIEWS", "View", "hash_picture", "transposed", "views_of"]
 
 _SCALE = 4096
 
@@ -82,7 +82,8 @@ def _mask(odd_u: bool, odd_v: bool) -> int:
     )
 
 
-_TOGGLES = np.array([_mask(bool(n & 2), bool(n & 1)) for n in range(4)], np.uint64)
+TOGGLES = np.array([_mask(bool(n & 2), bool(n & 1)) for n in range(4)], np.uint64)
+"""The bits that each pair of flips toggles, numbered as in `VIEWS`."""
 
 
 def transposed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -96,5 +97,5 @@ def transposed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def views_of(hashes: NDArray[np.uint64], *, inverted: bool = True) -> NDArray[np.uint64]:
     """(n, 16) or (n, 8): what the hashes would be if their pictures were looked at as `VIEWS` says."""
     both = np.stack([hashes, transposed(hashes)], axis=1)
-    upright = (both[:, :, None] ^ _TOGGLES[None, None, :]).reshape(len(hashes), 8)
+    upright = (both[:, :, None] ^ TOGGLES[None, None, :]).reshape(len(hashes), 8)
     return np.concatenate([upright, ~upright], axis=1) if inverted else upright

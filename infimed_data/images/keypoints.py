@@ -55,6 +55,8 @@ class Keypoints(NamedTuple):
     x: NDArray[np.int64]
     scale: NDArray[np.int64]
     """Standard deviation of the blob, in sixteenths of a pixel."""
+    dark: NDArray[np.bool_]
+    """Whether the blob is darker than what is around it."""
 
 
 def find_keypoints(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
@@ -63,7 +65,7 @@ def find_keypoints(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
     counts = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.starts) for part in found)])
     if not found:
         nothing = np.zeros(0, np.int64)
-        return Keypoints(counts, nothing.astype(np.uint64), nothing, nothing, nothing)
+        return Keypoints(counts, nothing.astype(np.uint64), nothing, nothing, nothing, nothing > 0)
     columns = zip(*(part[1:] for part in found), strict=True)
     return Keypoints(np.cumsum(counts), *(np.concatenate(column) for column in columns))
 
@@ -98,7 +100,8 @@ def _find(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
     polarity, fine, y16, x16 = _refine(planes, which, level, y, x)
     bits = _describe(planes, which, fine, y16, x16, polarity)
     starts = np.searchsorted(which, np.arange(count + 1))
-    return Keypoints(starts, bits, y16, x16, _tables().scale16[fine])
+    # A level less a finer one: positive at a dark blob.
+    return Keypoints(starts, bits, y16, x16, _tables().scale16[fine], polarity > 0)
 
 
 def _smooth(

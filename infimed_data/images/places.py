@@ -1,7 +1,7 @@
 """Where a keypoint is in its picture, as 32 bits.
 
-Unit is the longer side of the whole picture: 12 bits for the row, 12 for the column (a 4096th each), 8 for the scale (a
-blob's standard deviation, in sixteenths of an octave).
+Unit is the longer side of the whole picture: 12 bits for the row, 12 for the column (a 4096th each), 7 for the scale (a
+blob's standard deviation, in eighths of an octave), and one that is set for a blob darker than what is around it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from infimed_data.images.keypoints import SIDE, UNIT, Keypoints
 __all__ = ["pack_places", "unpack_places"]
 
 _STEPS = 4096
-_OCTAVE = 16
+_OCTAVE = 8
 _SMALLEST = 2.0**-14
-_SCALES = _SMALLEST * 2.0 ** (np.arange(256) / _OCTAVE)
+_SCALES = _SMALLEST * 2.0 ** (np.arange(128) / _OCTAVE)
 
 
 def pack_places(points: Keypoints, boxes: NDArray[np.float64]) -> NDArray[np.uint32]:
@@ -26,13 +26,14 @@ def pack_places(points: Keypoints, boxes: NDArray[np.float64]) -> NDArray[np.uin
     y = np.clip(np.rint((top + points.y * unit) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
     x = np.clip(np.rint((left + points.x * unit) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
     scale = np.searchsorted(_SCALES[1:], points.scale * unit).astype(np.uint32)
-    return (y << np.uint32(20)) | (x << np.uint32(8)) | scale
+    return (y << np.uint32(20)) | (x << np.uint32(8)) | (scale << np.uint32(1)) | points.dark.astype(np.uint32)
 
 
 def unpack_places(
     places: NDArray[np.uint32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """(row, column, scale) of each keypoint, in longer sides of its picture."""
-    y = (places >> np.uint32(20)).astype(np.float32) / _STEPS
-    x = ((places >> np.uint32(8)) & np.uint32(0xFFF)).astype(np.float32) / _STEPS
-    return y, x, _SCALES.astype(np.float32)[places & np.uint32(0xFF)]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """(row, column, scale, dark) of each keypoint; the first three in longer sides of its picture."""
+    y = (places >> np.uint32(20)).astype(np.float32) / np.float32(_STEPS)
+    x = ((places >> np.uint32(8)) & np.uint32(0xFFF)).astype(np.float32) / np.float32(_STEPS)
+    scale = _SCALES.astype(np.float32)[(places >> np.uint32(1)) & np.uint32(0x7F)]
+    return y, x, scale, (places & np.uint32(1)).astype(np.bool_)
