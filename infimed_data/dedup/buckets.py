@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Capped", "bucket_pairs", "bucket_pairs_between", "mixed"]
+__all__ = ["Capped", "bucket_pairs", "bucket_pairs_between", "mixed", "runs"]
 
 _CHUNK = 1 << 21
 
@@ -60,7 +60,7 @@ def bucket_pairs(
     for offset in range(1, int(reach.max(initial=0)) + 1):
         far = reach >= offset
         begins, sizes, reach = begins[far], sizes[far], reach[far]
-        for _, left in _runs(begins, sizes - offset):
+        for _, left in runs(begins, sizes - offset):
             yield members[left], members[left + offset]
 
 
@@ -86,7 +86,7 @@ def bucket_pairs_between(
         near = begins[at] + np.searchsorted(members[begins[at] : ends[at]], own[at])
         begins[at], ends[at] = max(begins[at], near - window), min(ends[at], near + window)
     capped.skipped -= int((ends[large] - begins[large]).sum())
-    for run, place in _runs(begins, ends - begins):
+    for run, place in runs(begins, ends - begins):
         yield own[run], members[place]
 
 
@@ -104,7 +104,7 @@ def _sorted(
     return digests, members
 
 
-def _runs(
+def runs(
     begins: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """(number of the run, place) of every place in the runs, a chunk of runs at a time; one run at least."""

@@ -26,13 +26,14 @@ CONFIRMED_SCORE = 0.8
 """Pictures that score at least this are one picture."""
 LEAST_OVERLAP = 0.3
 """Share of either picture's area that has to be common."""
-_SIDE = 256
+_SIDE = 320
 _LEVELS = (32, 64, 128)
 _STEPS = 4
 _NEAR = 0.03
 _BLOCK = 12
+_RADIUS = 3
 _FEWEST_BLOCKS = 10
-_NOISE = 1.0
+_NOISE = 2.0
 """Variance of fine structure, in squared levels of luminance, below which a block says nothing."""
 
 Plane = NDArray[np.float32]
@@ -40,7 +41,7 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A grey picture, reduced to at most 256 pixels a side, and the size that it had."""
+    """A grey picture, reduced to at most 320 pixels a side, and the size that it had."""
 
     plane: NDArray[np.uint8]
     width: int
@@ -347,8 +348,8 @@ def _fine(laid: _Laid) -> _Fine:
 
 def _correlations(one: Plane, other: Plane, seen: Plane) -> Plane:
     """The correlation of fine structure in each block; NaN for blocks that say nothing."""
-    a, _ = _without_mean(_smooth(one), seen, 3)
-    b, _ = _without_mean(_smooth(other), seen, 3)
+    a, _ = _without_mean(_smooth(one), seen, _RADIUS)
+    b, _ = _without_mean(_smooth(other), seen, _RADIUS)
     blocks = [_blocks(plane) for plane in (a, b, seen)]
     count = np.maximum(blocks[2].sum(axis=2), 1)
     a, b = ((block - (block.sum(axis=2) / count)[..., None]) * blocks[2] for block in blocks[:2])

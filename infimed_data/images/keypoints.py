@@ -22,17 +22,18 @@ __all__ = ["MAX_KEYPOINTS", "SIDE", "UNIT", "Keypoints", "find_keypoints"]
 
 SIDE = 64
 """Pixels along the longer side of the pictures that keypoints are looked for in."""
-MAX_KEYPOINTS = 32
+MAX_KEYPOINTS = 48
 """Keypoints kept of one picture: those with the strongest response."""
 UNIT = 16
 """Places and scales count in sixteenths of a pixel."""
 
 _BATCH = 16
-_STEPS = ((1, 1), (2,), (3,), (4,))
+_STEPS = ((1,), (1, 1), (2,), (3,), (4,))
 """Spacings of the smoothing passes between one level and the next; a pass of spacing d adds d*d/2 to the variance."""
-_VARIANCES = (1.2, 2.2, 4.2, 8.7, 16.7)
+_VARIANCES = (0.7, 1.2, 2.2, 4.2, 8.7, 16.7)
 """Of the levels, in pixels: two passes of spacing 1 before the first, and the pixel itself."""
 _EDGE = 2
+_FIRST = 1
 _LEAST_RESPONSE = 8
 _GREY = 8
 """Steps that one level of luminance is divided in: 255 * 8 * 16 (the weights of one pass) fits 16 bits."""
@@ -40,6 +41,8 @@ _PATCH = 8
 _RADIUS = 6.0
 """Half a patch's side, in scales of its blob."""
 _WINDOW = 0.5
+_BLOB = 0.25
+"""Standard deviations of the window that patches are seen through, and of their blobs, in halves of a side."""
 _FINE = 8
 """Steps between two levels that a blob's scale is told in."""
 
@@ -81,7 +84,6 @@ def _find(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
         square[rows:] = square[rows - 1]
     spare = np.empty(planes.shape[1:], np.int16)
     np.multiply(squares.transpose(1, 2, 0), np.int16(_GREY), out=planes[0])
-    _smooth(planes[0], 1, planes[0], spare)
     _smooth(planes[0], 1, planes[0], spare)
     for level, spacings in enumerate(_STEPS):
         source = planes[level]
@@ -132,7 +134,7 @@ def _extrema(planes: NDArray[np.int16]) -> _Found:
     responses = [np.abs(planes[level + 1] - planes[level]) for level in range(levels)]
     around = [_largest_of_nine(response) for response in responses]
     parts = []
-    for level in range(levels):
+    for level in range(_FIRST, levels):
         limit = np.maximum(around[level], _LEAST_RESPONSE)
         if level:
             np.maximum(limit, around[level - 1], out=limit)
@@ -212,11 +214,15 @@ def _tables() -> _Tables:
     cosines = np.cos(np.pi * (at[None, :] + 1) / 2 * np.arange(8)[:, None])
     window = np.exp(-(at**2) / (2 * _WINDOW**2))
     window = np.outer(window, window)
+    blob = np.exp(-np.add.outer(at**2, at**2) / (2 * _BLOB**2))
+    blob = (blob - (blob * window).sum() / window.sum()) * window
     rows = []
     for u in range(8):
         for v in range(8):
             wave = np.outer(cosines[u], cosines[v]) if u or v else np.add.outer(cosines[2], cosines[2])
             wave = (wave - (wave * window).sum() / window.sum()) * window
+            # Every patch has a blob in the middle; only what is around it tells one patch from another.
+            wave = wave - blob * ((wave * blob).sum() / (blob * blob).sum())
             rows.append(np.rint(wave * (31 / np.abs(wave).max())).ravel())
     return _Tables(np.rint(scale * UNIT).astype(np.int64), offset16, plane, np.array(rows, np.float32).T.copy())
 
