@@ -43,7 +43,7 @@ _DECIDING = (
     "dedup",
     "outputs",
     "dataset.py",
-    "images.py",
+    "images",
     "card.py",
     "pipeline.py",
     "manifest",
@@ -271,7 +271,7 @@ def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> li
     """The index of every source and split, from its stage or made now."""
     manifest = plan.manifest
     meta = tuple(meta_fields([output for _, output in manifest.outputs.items()]))
-    code = code_digest("schema.py", "index.py", "filters.py", "images.py", "manifest")
+    code = code_digest("schema.py", "index.py", "filters.py", "images", "manifest")
     limits = manifest.filters.model_dump(mode="json")
     stages, tasks = [], []
     for read in reads:

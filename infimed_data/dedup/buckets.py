@@ -104,9 +104,7 @@ def _sorted(
     return digests, members
 
 
-def runs(
-    begins: NDArray[np.int64], counts: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def runs(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """(number of the run, place) of every place in the runs, a chunk of runs at a time; one run at least."""
     ends = np.cumsum(counts)
     first = 0

@@ -20,15 +20,16 @@ from PIL import Image
 
 from infimed_data.images.hashes import VIEWS
 
-__all__ = ["CONFIRMED_SCORE", "Comparison", "Hint", "Picture", "compare", "verdict"]
+__all__ = ["CONFIRMED_SCORE", "SIDE", "Comparison", "Hint", "Picture", "compare", "verdict"]
 
 CONFIRMED_SCORE = 0.8
 """Pictures that score at least this are one picture."""
+SIDE = 320
+"""Pixels that a compared picture has at most along its longer side."""
 LEAST_OVERLAP = 0.3
 """Share of either picture's area that has to be common."""
-_SIDE = 320
-_LEVELS = (32, 64, 128)
-_STEPS = 4
+_LEVELS = ((32, 4, 0.2), (64, 4, 0.4), (128, 3, 0.5))
+"""Longer side, most steps, and least likeness after them: what is less alike is not fitted any finer."""
 _NEAR = 0.03
 _BLOCK = 12
 _RADIUS = 3
@@ -86,11 +87,46 @@ class _Map:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sizes:
+    """A picture, and the same at a half and a quarter of the size."""
+
+    sizes: tuple[Image.Image, Image.Image, Image.Image]
+
+    @staticmethod
+    def of(plane: NDArray[np.uint8]) -> _Sizes:
+        """The sizes of a grey picture."""
+        whole = Image.fromarray(plane.astype(np.float32))
+        half = whole.resize((max(1, whole.width // 2), max(1, whole.height // 2)), Image.Resampling.BOX)
+        return _Sizes(
+            (whole, half, half.resize((max(1, half.width // 2), max(1, half.height // 2)), Image.Resampling.BOX))
+        )
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.sizes[0].height
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.sizes[0].width
+
+    def cut(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Plane:
+        """The part in a box (left, top, right, bottom) of the full size, at `size` (columns, rows)."""
+        spare = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
+        image = self.sizes[2 if spare >= 6 else 1 if spare >= 3 else 0]
+        across, down = image.width / self.width, image.height / self.height
+        left, top = max(0.0, box[0] * across), max(0.0, box[1] * down)
+        right, bottom = min(float(image.width), box[2] * across), min(float(image.height), box[3] * down)
+        return np.asarray(image.resize(size, Image.Resampling.HAMMING, box=(left, top, right, bottom)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Laid:
     """Two pictures and how the second lies over the first."""
 
-    one: Image.Image
-    other: Image.Image
+    one: _Sizes
+    other: _Sizes
     lies: _Map
 
     def common(self) -> tuple[float, float, float, float]:
@@ -139,13 +175,13 @@ def verdict(score: float, reason: str, *, least_score: float = CONFIRMED_SCORE) 
 def _compare(one: Picture, other: Picture, hint: Hint | int) -> Comparison:
     view = VIEWS[hint if isinstance(hint, int) else hint.view]
     turned = np.ascontiguousarray(view.of(other.plane))
-    first, second = Image.fromarray(one.plane.astype(np.float32)), Image.fromarray(turned.astype(np.float32))
+    first, second = _Sizes.of(one.plane), _Sizes.of(turned)
     whole = _Map(second.height / first.height, second.width / first.width, 0.0, 0.0)
     if isinstance(hint, int):
         start = whole
     else:
-        longer = max(second.size)
-        scale = hint.scale * longer / max(first.size)
+        longer = max(second.height, second.width)
+        scale = hint.scale * longer / max(first.height, first.width)
         start = _Map(scale, scale, hint.shift_y * longer, hint.shift_x * longer)
     aligned = _align(_Laid(first, second, start))
     if aligned is None:
@@ -157,7 +193,10 @@ def _compare(one: Picture, other: Picture, hint: Hint | int) -> Comparison:
     if best.reason == "no_overlap":
         return Comparison(0.0, 0.0, "", best.reason)
     return Comparison(
-        round(best.score, 4), round(min(best.laid.shares()), 4), _describe(one, other, view.text(), best), best.reason
+        round(best.score, 4),
+        round(float(min(best.laid.shares())), 4),
+        _describe(one, other, view.text(), best),
+        best.reason,
     )
 
 
@@ -168,10 +207,13 @@ def _close(laid: _Laid, whole: _Map) -> bool:
         height, width = laid.one.height, laid.one.width
         corners.append(
             (
-                lies.shift_y, lies.shift_x, lies.scale_y * height + lies.shift_y, lies.scale_x * width + lies.shift_x,
+                lies.shift_y,
+                lies.shift_x,
+                lies.scale_y * height + lies.shift_y,
+                lies.scale_x * width + lies.shift_x,
             )  # fmt: skip
         )
-    return max(abs(a - b) for a, b in zip(*corners, strict=True)) < _NEAR * max(laid.other.size)
+    return max(abs(a - b) for a, b in zip(*corners, strict=True)) < _NEAR * max(laid.other.height, laid.other.width)
 
 
 # Laying one over the other
@@ -179,13 +221,14 @@ def _close(laid: _Laid, whole: _Map) -> bool:
 
 def _align(laid: _Laid) -> _Laid | None:
     """`laid` with scales and shifts that fit best, from coarse to fine; None where nothing common remains."""
-    for side in _LEVELS:
-        for _ in range(_STEPS):
+    for side, steps, least in _LEVELS:
+        likeness = 0.0
+        for _ in range(steps):
             top, bottom, left, right = laid.common()
             cut = _cut(laid, side)
             if cut is None:
                 return None
-            move = _step(*cut)
+            move, likeness = _step(*cut)
             rows, columns = cut[0].shape
             limit = 0.06 * max(rows, columns)
             shift_y, grow_y, shift_x, grow_x = (max(-limit, min(limit, value)) for value in move)
@@ -204,6 +247,8 @@ def _align(laid: _Laid) -> _Laid | None:
                 return None
             if max(map(abs, move)) < _NEAR:
                 break
+        if likeness < least:
+            return None
     return laid
 
 
@@ -230,17 +275,13 @@ def _cut(laid: _Laid, side: int) -> tuple[Plane, Plane] | None:
     )
     if box[2] - box[0] < 1 or box[3] - box[1] < 1:
         return None
-    kind = Image.Resampling.HAMMING
-    return (
-        np.asarray(laid.one.resize(size, kind, box=(left, top, right, bottom))),
-        np.asarray(laid.other.resize(size, kind, box=box)),
-    )
+    return laid.one.cut((left, top, right, bottom), size), laid.other.cut(box, size)
 
 
-def _step(one: Plane, other: Plane) -> tuple[float, float, float, float]:
-    """(shift, growth) in rows, then in columns, that bring `other` closer to `one`: one step of Gauss and Newton.
+def _step(one: Plane, other: Plane) -> tuple[tuple[float, float, float, float], float]:
+    """(shift and growth in rows, then in columns, that bring `other` closer to `one`; how alike they were before).
 
-    In pixels; growth is the shift at the last row or column over that in the middle. After Lucas and Kanade (1981), on
+    One step of Gauss and Newton. In pixels; growth is the shift at the last row or column over that in the middle. After Lucas and Kanade (1981), on
     locally normalised pictures, with outliers weighed down.
     """
     radius = 4
@@ -262,7 +303,8 @@ def _step(one: Plane, other: Plane) -> tuple[float, float, float, float]:
     normal = np.einsum("in,jn->ij", weighed, slopes).astype(np.float64)
     normal += np.eye(4) * (1e-3 * a.size)
     move = np.linalg.solve(normal, np.einsum("in,n->i", weighed, apart.ravel()).astype(np.float64))
-    return float(move[0]), float(move[1]), float(move[2]), float(move[3])
+    likeness = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-6))
+    return (float(move[0]), float(move[1]), float(move[2]), float(move[3])), likeness
 
 
 def _unclipped(plane: Plane) -> Plane:
@@ -287,9 +329,9 @@ def _box_sum(plane: Plane, radius: int) -> Plane:
     width = 2 * radius + 1
     padded = np.pad(plane.astype(np.float64), ((radius + 1, radius), (radius + 1, radius)))
     sums = np.cumsum(np.cumsum(padded, axis=0), axis=1)
-    found: Plane = (sums[width:, width:] - sums[:-width, width:] - sums[width:, :-width] + sums[:-width, :-width]).astype(
-        np.float32
-    )
+    found: Plane = (
+        sums[width:, width:] - sums[:-width, width:] - sums[width:, :-width] + sums[:-width, :-width]
+    ).astype(np.float32)
     return found
 
 
@@ -324,7 +366,7 @@ class _Fine:
 def _fine(laid: _Laid) -> _Fine:
     if min(laid.shares()) < LEAST_OVERLAP:
         return _Fine(0.0, "no_overlap", laid)
-    cut = _cut(laid, _SIDE)
+    cut = _cut(laid, SIDE)
     if cut is None:
         return _Fine(0.0, "no_overlap", laid)
     one, other = cut
@@ -343,7 +385,9 @@ def _fine(laid: _Laid) -> _Fine:
     score = float(np.clip(np.quantile(found[rest], 0.1), 0, 1))
     gain = np.polyfit(other.ravel()[::7], one.ravel()[::7], 1) if other.std() > 0 else np.array([1.0, 0.0])
     windowed = bool(abs(gain[0] - 1) > 0.1 or np.abs(one - other).mean() > 6)
-    return _Fine(score, "agrees" if score >= CONFIRMED_SCORE else "differs", laid, bool((found[told] < 0.5).any()), windowed)
+    return _Fine(
+        score, "agrees" if score >= CONFIRMED_SCORE else "differs", laid, bool((found[told] < 0.5).any()), windowed
+    )
 
 
 def _correlations(one: Plane, other: Plane, seen: Plane) -> Plane:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between
 from infimed_data.images.hashes import TOGGLES, VIEWS, transposed
 
-__all__ = ["WHOLE", "WINDOW", "Near", "near_pairs"]
+__all__ = ["WHOLE", "WINDOW", "Near", "near_pairs", "nearest_views"]
 
 WHOLE = 128
 """Hashes that a bucket may have for all its pairs to be compared."""
@@ -74,39 +74,52 @@ def near_pairs(
                 keys[sides[0]], sides[0], keys[sides[1]], sides[1], whole=whole, window=whole // 2, capped=capped
             )
         for one, other in meetings:
-            near = _distances(distinct[one], distinct[other], views)[0] <= radius
+            near = _distances(distinct[one], distinct[other], views) <= radius
             one, other = one[near], other[near]
-            found.append(np.minimum(one, other).astype(np.uint64) << np.uint64(32) | np.maximum(one, other).astype(np.uint64))
+            found.append(
+                np.minimum(one, other).astype(np.uint64) << np.uint64(32) | np.maximum(one, other).astype(np.uint64)
+            )
             pending += len(one)
             if pending > _PENDING:
                 found, pending = [np.unique(np.concatenate(found))], 0
     pairs = np.unique(np.concatenate(found))
     one, other = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
     one, other = one[one != other], other[one != other]
-    distance, view = _distances(distinct[one], distinct[other], views)
+    if views:
+        distance, view = nearest_views(distinct[one], distinct[other])
+    else:
+        distance, view = _distances(distinct[one], distinct[other], False), np.zeros(len(one), np.uint8)
     return Near(distinct, number.astype(np.int64), one, other, distance, view, capped.buckets, capped.skipped)
 
 
-def _distances(
-    one: NDArray[np.uint64], other: NDArray[np.uint64], views: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(bits that differ, in which view of the other): the first view with the smallest distance."""
+def nearest_views(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(bits that differ, in which of `VIEWS` of the other): the first view with the smallest distance, pair by pair."""
     distance = np.bitwise_count(one ^ other)
     view = np.zeros(len(one), np.uint8)
-    if not views:
-        return distance, view
     turned = transposed(other)
     for number in range(16):
-        if number == 0:
-            continue
-        base = other if not VIEWS[number].transposed else turned
+        base = turned if VIEWS[number].transposed else other
         bits = np.bitwise_count(one ^ base ^ TOGGLES[number & 3])
         if VIEWS[number].inverted:
             bits = np.uint8(64) - bits
         closer = bits < distance
-        distance = np.where(closer, bits, distance)
+        np.copyto(distance, bits, where=closer)
         view[closer] = number
     return distance, view
+
+
+def _distances(one: NDArray[np.uint64], other: NDArray[np.uint64], views: bool) -> NDArray[np.uint8]:
+    """Bits that differ; with views, in the nearest."""
+    if not views:
+        return np.bitwise_count(one ^ other)
+    least, most = np.full(len(one), 64, np.uint8), np.zeros(len(one), np.uint8)
+    for base in (one ^ other, one ^ transposed(other)):
+        for toggle in TOGGLES:
+            bits = np.bitwise_count(base ^ toggle)
+            np.minimum(least, bits, out=least)
+            np.maximum(most, bits, out=most)
+    nearest: NDArray[np.uint8] = np.minimum(least, np.uint8(64) - most)  # an inverted view complements all bits
+    return nearest
 
 
 def _masks(count: int, radius: int, views: bool) -> list[np.uint64]:

@@ -33,6 +33,8 @@ _STEADY = (
 _FEW_BITS, _MANY_BITS = 20, 24
 _MANY = 4_000_000
 """From this many features on, keys have more bits, so that buckets stay small."""
+_RARE = 24
+"""Pictures that a feature may be found in to count fully."""
 _CHUNK = 1 << 20
 _PENDING = 24_000_000
 
@@ -61,6 +63,8 @@ class Votes:
     other: NDArray[np.int64]
     votes: NDArray[np.int64]
     """Features that agree on the arrangement."""
+    strength: NDArray[np.float64]
+    """The same, but a feature that is found in more than 24 pictures counts less the more they are."""
     view: NDArray[np.uint8]
     scale: NDArray[np.float64]
     shift_y: NDArray[np.float64]
@@ -68,15 +72,15 @@ class Votes:
 
 
 def cast_votes(
-    features: Features, *, left: NDArray[np.bool_] | None, least_votes: int, capped: Capped, whole: int = WHOLE
+    features: Features, *, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped, whole: int = WHOLE
 ) -> Votes:
-    """Pairs of pictures with at least `least_votes` features in one arrangement; several views of a pair are several rows.
+    """Pairs of pictures with two or more features in one arrangement, at least that strong; each view is one row.
 
     With `left` (one flag a picture), only pairs of a flagged and an unflagged picture.
     """
     owner = np.repeat(np.arange(len(features.starts) - 1, dtype=np.int32), np.diff(features.starts))
     matches = _matches(features, owner, left, whole, capped)
-    return _agree(features, owner, matches, least_votes)
+    return _agree(features, owner, matches, least_strength)
 
 
 @lru_cache(maxsize=4)
@@ -173,29 +177,31 @@ def _relative_views() -> NDArray[np.uint8]:
 _RELATIVE = _relative_views()
 
 
-def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uint64], least_votes: int) -> Votes:
+def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uint64], least_strength: float) -> Votes:
     """Groups of matches of one pair of pictures in one view, and how many of each agree."""
     one = (matches >> np.uint64(33)).astype(np.int64)
     other = ((matches >> np.uint64(3)) & np.uint64((1 << 30) - 1)).astype(np.int64)
     dark = (features.places & np.uint32(1)).astype(np.uint8)
     view = (matches & np.uint64(7)).astype(np.uint8) + 8 * (dark[one] ^ dark[other])
     group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4)) | view
+    common = np.bincount(one, minlength=len(owner)) + np.bincount(other, minlength=len(owner))
+    weight = np.minimum(1.0, _RARE / np.maximum(common[one], common[other]))
     order = np.argsort(group, kind="stable")
     group = group[order]
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(group)), np.bool_), group[1:] != group[:-1]]))
     sizes = np.diff(np.concatenate([begins, [len(group)]]))
-    enough = sizes >= least_votes
+    enough = sizes >= 2
     begins, sizes = begins[enough], sizes[enough]
     if not len(begins):
         nothing = np.zeros(0, np.int64)
         floats = nothing.astype(np.float64)
-        return Votes(nothing, nothing, nothing, nothing.astype(np.uint8), floats, floats, floats)
+        return Votes(nothing, nothing, nothing, floats, nothing.astype(np.uint8), floats, floats, floats)
     members = np.concatenate([place for _, place in runs(begins, sizes)])
     kept = order[members]
     number = np.repeat(np.arange(len(begins)), sizes)
     points = _Points.of(features, owner, one[kept], other[kept], view[kept])
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    return _count(points, starts, number, group[begins], least_votes)
+    return _count(points, weight[kept], starts, number, group[begins], least_strength)
 
 
 @dataclass(frozen=True)
@@ -230,17 +236,20 @@ class _Points:
 
 
 def _count(
-    points: _Points, starts: NDArray[np.int64], number: NDArray[np.int64], groups: NDArray[np.uint64], least_votes: int
-) -> Votes:
+    points: _Points, weight: NDArray[np.float64], starts: NDArray[np.int64], number: NDArray[np.int64],
+    groups: NDArray[np.uint64], least_strength: float,
+) -> Votes:  # fmt: skip
     """The largest set of each group's matches that agree with one of them, and the arrangement that fits the set."""
     sizes = np.diff(starts)[number]
-    votes = np.zeros(len(number), np.int64)
+    votes, strength = np.ones(len(number), np.int64), weight.copy()
     for first, second in runs(starts[number], sizes):
-        votes += np.bincount(first[_consistent(points, first, second)], minlength=len(number))
-    votes += 1
-    order = np.lexsort((np.arange(len(number)), -votes, number))
+        fits = _consistent(points, first, second)
+        votes += np.bincount(first[fits], minlength=len(number))
+        strength += np.bincount(first[fits], weight[second[fits]], minlength=len(number))
+    strength = np.round(strength, 3)
+    order = np.lexsort((np.arange(len(number)), -votes, -strength, number))
     best = order[starts[:-1]]
-    best = best[votes[best] >= least_votes]
+    best = best[(votes[best] > 1) & (strength[best] >= least_strength)]
     groups = groups[number[best]]
     sums = np.zeros((7, len(best)))
     for run, second in runs(starts[number[best]], sizes[best]):
@@ -261,6 +270,7 @@ def _count(
         (groups >> np.uint64(34)).astype(np.int64),
         ((groups >> np.uint64(4)) & np.uint64((1 << 30) - 1)).astype(np.int64),
         votes[best],
+        strength[best],
         (groups & np.uint64(15)).astype(np.uint8),
         scale,
         there_y - scale * y,

@@ -1,16 +1,21 @@
-"""What an image costs a model in tokens, and the resize that an output may ask for."""
+"""An image for others to use: its cost in tokens, the resize that an output may ask for, copies to compare and show."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from math import ceil, floor, sqrt
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from infimed_data.images.pixels import canonical, is_deep, open_image, to_eight_bits
+from infimed_data.images.pixels import canonical, decode, is_deep, open_image, to_eight_bits
+from infimed_data.images.shrinking import shrink_to
+from infimed_data.schema import Reject
 
-__all__ = ["fit", "image_tokens"]
+__all__ = ["GreyCopy", "fit", "grey_copy", "image_tokens", "thumbnail"]
 
 
 def image_tokens(
@@ -57,4 +62,49 @@ def fit(data: bytes, *, max_pixels: int | None, window: bool, limit_pixels: int)
         image.save(out, "JPEG", quality=95)
     else:
         image.save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class GreyCopy:
+    """A small grey copy of a picture, to be compared with others."""
+
+    digest: str
+    """Digest of the pixels that it was made from."""
+    width: int
+    height: int
+    plane: NDArray[np.uint8]
+    """(rows, columns) of luminance."""
+
+
+def grey_copy(data: bytes, *, side: int, max_pixels: int) -> GreyCopy:
+    """The picture in `data`, at most `side` pixels a side. Raises `Reject` as `measure` does."""
+    seen = decode(data, max_pixels=max_pixels)
+    height, width = seen.pixels.shape
+    plane = shrink_to(seen.pixels, 2 * side)
+    longer = max(plane.shape)
+    if longer > side:
+        size = (max(1, round(plane.shape[1] * side / longer)), max(1, round(plane.shape[0] * side / longer)))
+        plane = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.HAMMING))
+    return GreyCopy(seen.digest, width, height, plane)
+
+
+def thumbnail(data: bytes, *, side: int = 384, max_pixels: int) -> bytes:
+    """The picture as a JPEG in RGB to be shown, upright, at most `side` pixels a side; equal bytes for equal pixels.
+
+    What is transparent is shown on white; deep pictures are scaled by their own range. Raises `Reject` as `measure` does.
+    """
+    image: Any = open_image(data, max_pixels=max_pixels)
+    try:
+        image = canonical(ImageOps.exif_transpose(image))
+    except Exception as error:  # a decoder may raise anything on foreign bytes
+        raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
+    if is_deep(image.mode):
+        image = to_eight_bits(image)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=85)
     return out.getvalue()

@@ -106,9 +106,7 @@ def _find(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
     return Keypoints(starts, bits, y16, x16, _tables().scale16[fine], polarity > 0)
 
 
-def _smooth(
-    source: NDArray[np.int16], spacing: int, out: NDArray[np.int16], spare: NDArray[np.int16]
-) -> None:
+def _smooth(source: NDArray[np.int16], spacing: int, out: NDArray[np.int16], spare: NDArray[np.int16]) -> None:
     """`source` under the weights 1 2 1, with this spacing, along both axes; the edges' values go on outside."""
     d = spacing
     middle = np.empty_like(source)
@@ -181,9 +179,7 @@ def _refine(
     return polarity, np.clip(level * _FINE + step, 0, last * _FINE), y16, x16
 
 
-def _vertex(
-    before: NDArray[np.int64], at: NDArray[np.int64], after: NDArray[np.int64], unit: int
-) -> NDArray[np.int64]:
+def _vertex(before: NDArray[np.int64], at: NDArray[np.int64], after: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
     """Where the parabola through three values has its top, in parts of `unit`, at most half a step away."""
     bend = np.minimum(before - 2 * at + after, -1)
     return np.clip(np.rint((before - after) * unit / (2 * bend)), -(unit // 2), unit // 2).astype(np.int64)

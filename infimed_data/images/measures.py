@@ -84,7 +84,7 @@ def look(data: bytes, *, max_pixels: int) -> Look:
         width=columns,
         height=rows,
         grid=luminance(grid) if grid.dtype == np.uint32 else grid.copy(),
-        reduced=shrink_to(seen.pixels, _REDUCED_SIDE),
+        reduced=shrink_to(seen.pixels, _REDUCED_SIDE, quick=True),
     )
 
 

@@ -11,19 +11,18 @@ __all__ = ["luminance", "shrink", "shrink_to"]
 
 _ONCE = 16
 """Largest side of a block that is summed at once: 16 * 16 * 255 fits 16 bits."""
-_SKIPPED = 4
-"""From blocks of this side on, only every second pixel of every second row is looked at."""
 
 
-def shrink_to(pixels: NDArray[Any], side: int) -> NDArray[np.uint8]:
+def shrink_to(pixels: NDArray[Any], side: int, *, quick: bool = False) -> NDArray[np.uint8]:
     """The luminance of a picture (as `Decoded.pixels`), halved until its longer side is at most `side`.
 
-    A very long and thin picture stays longer than that: no side becomes 0.
+    A very long and thin picture stays longer than that: no side becomes 0. With `quick`, of a picture that is halved
+    twice or more only every second pixel of every second row is looked at.
     """
     factor = 1
     while max(pixels.shape) > side * factor and min(pixels.shape) >= 2 * factor:
         factor *= 2
-    if factor >= _SKIPPED:
+    if quick and factor >= 4:
         pixels, factor = _every_second(pixels), factor // 2
     if pixels.dtype == np.uint8:
         return shrink(pixels, factor)
