@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from infimed_data.dedup.buckets import Capped
+from infimed_data.dedup.buckets import Capped, distinct
 from infimed_data.dedup.hamming import near_pairs, nearest_views
 from infimed_data.dedup.votes import Features, cast_votes
 
@@ -109,7 +109,7 @@ _FAR = 255
 def _packed(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Pairs as numbers, the smaller first; without pairs of one and the same."""
     pair = (np.minimum(one, other).astype(np.uint64) << np.uint64(32)) | np.maximum(one, other).astype(np.uint64)
-    return np.unique(pair[one != other])
+    return distinct(pair[one != other])
 
 
 def _unpacked(pair: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -164,7 +164,7 @@ def _near_hashes(images: pa.Table, left: NDArray[np.bool_] | None, radius: int, 
             for other_place in range(_MEMBERS):
                 also, other = second.one_of(far[there], other_place)
                 found.append(_packed(one[also], other))
-    pair = np.unique(np.concatenate(found))
+    pair = distinct(np.concatenate(found))
     one, other = _unpacked(pair)
     distance, view = nearest_views(hashes[one], hashes[other])
     nothing, strength = np.full(len(pair), np.nan), 2.0 * (radius + 1) - distance

@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between
+from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between, distinct
 from infimed_data.images.hashes import TOGGLES, VIEWS, transposed
 
 __all__ = ["WHOLE", "WINDOW", "Near", "near_pairs", "nearest_views"]
@@ -58,38 +58,39 @@ def near_pairs(
     """
     if not 0 <= radius <= 10:
         raise ValueError(f"radius: {radius}; allowed: 0 to 10")
-    distinct, number = np.unique(np.asarray(hashes, np.uint64), return_inverse=True)
-    sides = None
+    values, number = np.unique(np.asarray(hashes, np.uint64), return_inverse=True)
+    sides = np.zeros((2, len(values)), np.bool_)
     if left is not None:
-        sides = np.unique(number[left]), np.unique(number[~left])
+        sides[0][number[left]] = True
+        sides[1][number[~left]] = True
     capped = Capped()
     found = [np.zeros(0, np.uint64)]
     pending = 0
-    for mask in _masks(len(distinct), radius, views):
-        keys = _keys(distinct, mask, views)
-        if sides is None:
+    for mask in _masks(len(values), radius, views):
+        keys = _keys(values, mask, views)
+        if left is None:
             meetings = bucket_pairs(keys, whole=whole, window=window, capped=capped)
         else:
             meetings = bucket_pairs_between(
-                keys[sides[0]], sides[0], keys[sides[1]], sides[1], whole=whole, window=whole // 2, capped=capped
+                keys, sides[0], sides[1], whole=whole, window=whole // 2, capped=capped
             )
         for one, other in meetings:
-            near = _distances(distinct[one], distinct[other], views) <= radius
+            near = _distances(values[one], values[other], views) <= radius
             one, other = one[near], other[near]
             found.append(
                 np.minimum(one, other).astype(np.uint64) << np.uint64(32) | np.maximum(one, other).astype(np.uint64)
             )
             pending += len(one)
             if pending > _PENDING:
-                found, pending = [np.unique(np.concatenate(found))], 0
-    pairs = np.unique(np.concatenate(found))
+                found, pending = [distinct(np.concatenate(found))], 0
+    pairs = distinct(np.concatenate(found))
     one, other = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
     one, other = one[one != other], other[one != other]
     if views:
-        distance, view = nearest_views(distinct[one], distinct[other])
+        distance, view = nearest_views(values[one], values[other])
     else:
-        distance, view = _distances(distinct[one], distinct[other], False), np.zeros(len(one), np.uint8)
-    return Near(distinct, number.astype(np.int64), one, other, distance, view, capped.buckets, capped.skipped)
+        distance, view = _distances(values[one], values[other], False), np.zeros(len(one), np.uint8)
+    return Near(values, number.astype(np.int64), one, other, distance, view, capped.buckets, capped.skipped)
 
 
 def nearest_views(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

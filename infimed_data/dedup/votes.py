@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between, mixed, runs
-from infimed_data.images.hashes import TOGGLES, VIEWS, transposed
+from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between, distinct, mixed, runs
+from infimed_data.images.hashes import TOGGLES, transposed, views_of
 from infimed_data.images.places import unpack_places
 
 __all__ = ["Features", "Votes", "cast_votes"]
@@ -30,12 +30,11 @@ _STEADY = (
     (2, 6), (5, 5), (6, 7), (1, 5), (1, 4), (4, 6), (3, 4),
 )  # fmt: skip
 """Frequencies (u, v) whose signs, and those of (v, u), changed least in cropped and resized copies: 5 to 13 of 100."""
-_FEW_BITS, _MANY_BITS = 20, 24
-_MANY = 4_000_000
-"""From this many features on, keys have more bits, so that buckets stay small."""
+_FEWEST_BITS = 20
+"""Keys have more bits where there are more features, so that buckets hold some four by chance."""
 _RARE = 24
 """Pictures that a feature may be found in to count fully."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 15
 _PENDING = 24_000_000
 
 
@@ -102,25 +101,41 @@ def _masks(bits: int) -> tuple[np.uint64, ...]:
     return tuple(masks)
 
 
-def _keyed(patches: NDArray[np.uint64], mask: np.uint64) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """(smallest value of the bits under the mask in the eight upright views, which view that is)."""
-    keys, turns = np.empty(len(patches), np.uint64), np.zeros(len(patches), np.uint8)
+def _keyed(
+    patches: NDArray[np.uint64], mask: np.uint64
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
+    """(smallest value of the bits under the mask in the eight upright views, the patch in a view in which they have it,
+    that view)."""
+    keys, turned, turns = np.empty_like(patches), np.empty_like(patches), np.empty(len(patches), np.uint8)
     for start in range(0, len(patches), _CHUNK):
-        some = patches[start : start + _CHUNK]
-        smallest, turn = keys[start : start + _CHUNK], turns[start : start + _CHUNK]
-        smallest[:] = some & mask
-        other = transposed(some) & mask
-        for view in range(1, 8):
-            seen = (other if VIEWS[view].transposed else some & mask) ^ (TOGGLES[view & 3] & mask)
-            less = seen < smallest
-            np.copyto(smallest, seen, where=less)
-            turn[less] = view
-    return keys, turns
+        chunk = slice(start, start + _CHUNK)
+        plain, flips = _flipped(patches[chunk], mask)
+        across, other_flips = _flipped(transposed(patches[chunk]), mask)
+        key, other = plain & mask, across & mask
+        less = other < key
+        keys[chunk] = np.minimum(key, other)
+        turned[chunk] = np.where(less, across, plain)
+        turns[chunk] = np.where(less, other_flips + np.uint8(4), flips)
+    return keys, turned, turns
 
 
-def _turned(patches: NDArray[np.uint64], turns: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Each patch in its view."""
-    return np.where(turns & 4, transposed(patches), patches) ^ TOGGLES[turns & 3]
+def _flipped(patches: NDArray[np.uint64], mask: np.uint64) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """(patches flipped so that their bits under the mask are the smallest number of the four; by which flips).
+
+    Flips toggle sets of bits. One of two sets decides the highest bit that any of them has, the other (or both
+    together) the highest that this one leaves undecided: two looks at one bit each instead of four comparisons.
+    """
+    sets = sorted(((int(TOGGLES[flips] & mask), flips) for flips in range(1, 4)), reverse=True)
+    high, by_high = sets[0]
+    low, by_low = sets[2]
+    low, by_low = min((low, by_low), (low ^ high, by_low ^ by_high))
+    flips = np.zeros(len(patches), np.uint8)
+    for toggled, by in ((high, by_high), (low, by_low)):
+        if toggled:
+            chosen = (patches >> np.uint64(toggled.bit_length() - 1)) & np.uint64(1)
+            patches = patches ^ chosen * TOGGLES[by]
+            flips ^= chosen.astype(np.uint8) * np.uint8(by)
+    return patches, flips
 
 
 def _matches(
@@ -128,49 +143,41 @@ def _matches(
 ) -> NDArray[np.uint64]:
     """Features that are one, packed: the one's number (30 bits), the other's (30), the view of the other (3)."""
     patches = features.patches
-    bits = _FEW_BITS if len(patches) < _MANY else _MANY_BITS
-    sides = None
-    if left is not None:
-        flagged = left[owner]
-        sides = np.flatnonzero(flagged), np.flatnonzero(~flagged)
+    bits = max(_FEWEST_BITS, (len(patches) - 1).bit_length() + 1)
+    flagged = None if left is None else left[owner]
     found, pending = [np.zeros(0, np.uint64)], 0
     for mask in _masks(bits):
-        keys, turns = _keyed(patches, mask)
-        if sides is None:
+        keys, turned, turns = _keyed(patches, mask)
+        if flagged is None:
             meetings = bucket_pairs(keys, whole=whole, window=0, capped=capped)
         else:
-            meetings = bucket_pairs_between(
-                keys[sides[0]], sides[0], keys[sides[1]], sides[1], whole=whole, window=0, capped=capped
-            )
+            meetings = bucket_pairs_between(keys, flagged, ~flagged, whole=whole, window=0, capped=capped)
         for one, other in meetings:
+            near = np.bitwise_count(turned[one] ^ turned[other]) <= MAX_BITS
+            one, other = one[near], other[near]
             apart = owner[one] != owner[other]
             one, other = one[apart], other[apart]
-            first, second = _turned(patches[one], turns[one]), _turned(patches[other], turns[other])
-            near = np.bitwise_count(first ^ second) <= MAX_BITS
-            one, other = one[near], other[near]
             swap = one > other
             one, other = np.where(swap, other, one), np.where(swap, one, other)
             view = _RELATIVE[turns[one], turns[other]].astype(np.uint64)
             found.append((one.astype(np.uint64) << np.uint64(33)) | (other.astype(np.uint64) << np.uint64(3)) | view)
             pending += len(one)
             if pending > _PENDING:
-                found, pending = [np.unique(np.concatenate(found))], 0
-    return np.unique(np.concatenate(found))
+                found, pending = [distinct(np.concatenate(found))], 0
+    return distinct(np.concatenate(found))
 
 
 def _relative_views() -> NDArray[np.uint8]:
-    """[a, b] is the view g with: looked at as a, the one is what the other is looked at as b; so the one is g of it."""
+    """[a, b] is the view in which the other has to be seen to be the one, where the one seen as a is the other as b."""
     sample = np.array([0x0123456789ABCDEF], np.uint64)
-    turned = [int(_turned(sample, np.array([view], np.uint8))[0]) for view in range(8)]
+    seen = views_of(sample, inverted=False)[0]
     table = np.zeros((8, 8), np.uint8)
-    for one in range(8):
-        for other in range(8):
-            wanted = np.array([turned[other]], np.uint64)
-            # The one, looked at as `one`, is `wanted`: which view of the sample is the one itself?
+    for other in range(8):
+        for one in range(8):
+            # The one is that view of the sample which, seen as `one`, is what the sample is seen as `other`.
             table[one, other] = next(
-                view for view in range(8)
-                if int(_turned(np.array([turned[view]], np.uint64), np.array([one], np.uint8))[0]) == int(wanted[0])
-            )  # fmt: skip
+                view for view in range(8) if views_of(seen[view : view + 1], inverted=False)[0, one] == seen[other]
+            )
     return table
 
 
