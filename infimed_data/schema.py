@@ -16,6 +16,7 @@ __all__ = [
     "ANSWER_KINDS",
     "BENCHMARKS",
     "CATEGORIES",
+    "CONFIRMED",
     "DROPS",
     "IMAGES",
     "LABELS",
@@ -209,11 +210,14 @@ MEASURED = pa.schema(
         ("bytes", pa.int64()),
         ("digest", pa.string()),
         *_MEASURES,
+        ("patches", pa.list_(pa.uint64())),
+        ("places", pa.list_(pa.uint32())),
         ("error_value", pa.string()),
         ("error_limit", pa.string()),
     ]
 )
-"""What the image stage writes: one row a reference."""
+"""What the image stage writes: one row a reference. `patches` and `places` are local features, by which crops and
+labelled copies are found (`infimed_data.images.keypoints`)."""
 
 IMAGES = pa.schema(
     [
@@ -228,6 +232,22 @@ IMAGES = pa.schema(
     ]
 )
 """One row a distinct image; an image that does not decode has no digest but an `error`."""
+
+CONFIRMED = pa.schema(
+    [
+        ("digest_a", pa.string()),
+        ("digest_b", pa.string()),
+        ("hash_distance", pa.uint8()),
+        ("votes", pa.int32()),
+        ("score", pa.float32()),
+        ("overlap", pa.float32()),
+        ("transform", pa.string()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""Pairs of images that were compared on their pixels: a row a pair, confirmed or refused, with the score (0 to 1) that
+decided, the share of the larger picture that is common, and what was done to b."""
 
 SAMPLES = pa.schema(
     [

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from infimed_data.images import blob_digest, measure
+from infimed_data.images import Look, blob_digest, finish, look
 from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
@@ -219,8 +219,8 @@ def measure_images(task: ImageTask) -> dict[str, int]:
     """Writes `MEASURED`, one row a reference; returns how many were read and how many decoded."""
     known = _known(task.known)
     rows: list[dict[str, Any]] = []
-    decoded = 0
     fresh: dict[str, dict[str, Any]] = {}
+    looks: dict[str, Look] = {}
     for ref, data in read_image_bytes(task.place, task.refs, max_bytes=task.max_bytes):
         if isinstance(data, Reject):
             rows.append({"ref": ref, "error": data.rule, "error_value": data.value, "error_limit": data.limit})
@@ -230,17 +230,17 @@ def measure_images(task: ImageTask) -> dict[str, int]:
         if found is not None and (found.get("width") or 0) * (found.get("height") or 0) > task.max_pixels:
             found = None  # measured under a higher limit
         if found is None:
-            decoded += 1
-            found = {"blob": blob, "bytes": len(data)}
+            found = fresh[blob] = {"blob": blob, "bytes": len(data)}
             try:
-                measures = measure(data, max_pixels=task.max_pixels)
-                found |= {name: getattr(measures, name) for name in measures.__dataclass_fields__}
+                looks[blob] = look(data, max_pixels=task.max_pixels)
             except Reject as reject:
                 found |= {"error": reject.rule, "error_value": reject.value, "error_limit": reject.limit}
-            fresh[blob] = found
-        rows.append({**found, "ref": ref})
+        rows.append({"blob": blob, "ref": ref} if blob in fresh else {**found, "ref": ref})
+    for blob, measures in zip(looks, finish(list(looks.values())), strict=True):
+        fresh[blob] |= {name: getattr(measures, name) for name in measures.__dataclass_fields__}
+    rows = [{**fresh[row["blob"]], **row} if row.get("blob") in fresh else row for row in rows]
     write_table(task.out, pa.Table.from_pylist(rows, MEASURED), MEASURED)
-    return {"read": len(rows), "decoded": decoded}
+    return {"read": len(rows), "decoded": len(fresh)}
 
 
 def read_image_bytes(place: Place, refs: Sequence[str], *, max_bytes: int) -> Iterator[tuple[str, bytes | Reject]]:

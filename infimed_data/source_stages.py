@@ -136,7 +136,7 @@ class Reading:
         containers = sorted(
             {ref.partition("!")[0].partition("#")[0] for ref in self.refs if is_cell(ref) or "!" in ref}
         )
-        code = code_digest("schema.py", "images.py", "signals.py", "storage/places.py")
+        code = code_digest("schema.py", "images", "signals.py", "storage/places.py")
         limits = (self.limits.max_image_bytes, self.limits.max_image_pixels)
         key = key_of("images", code, limits, states, {c: self._digest(c) for c in containers}, self._refs_digest)
         return Stage(self.work, f"images-{code[:8]}", f"{self.source}-{self.split}", key)

@@ -1,0 +1,297 @@
+"""Pairs of pictures that share local features in one arrangement: crops, labels, borders, whatever moves a global hash.
+
+Features meet in buckets of equal bits: several sets of the steadiest bits, each reduced to the smallest of the values
+that its eight turned copies take. Features that meet, and differ in few of all 64 bits, vote for how one picture lies
+over the other; only votes that agree on view, scale and shift count. A bucket with too many members (a watermark, a
+scanner's table, the edge of a film) votes for nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between, distinct, mixed, runs
+from infimed_data.images.hashes import TOGGLES, transposed, views_of
+from infimed_data.images.places import unpack_places
+
+__all__ = ["Features", "Votes", "cast_votes"]
+
+WHOLE = 128
+"""Features that a bucket may have to vote."""
+MAX_BITS = 12
+"""Bits of 64 in which two features that are one may differ."""
+_KEYS = 12
+_STEADY = (
+    (0, 1), (1, 2), (0, 3), (2, 3), (3, 3), (0, 4), (1, 3), (2, 4), (1, 1), (0, 2), (4, 4), (3, 5), (0, 0), (0, 6),
+    (2, 6), (5, 5), (6, 7), (1, 5), (1, 4), (4, 6), (3, 4),
+)  # fmt: skip
+"""Frequencies (u, v) whose signs, and those of (v, u), changed least in cropped and resized copies: 5 to 13 of 100."""
+_FEWEST_BITS = 20
+"""Keys have more bits where there are more features, so that buckets hold some four by chance."""
+_RARE = 24
+"""Pictures that a feature may be found in to count fully."""
+_CHUNK = 1 << 15
+_PENDING = 24_000_000
+
+
+@dataclass(frozen=True)
+class Features:
+    """The keypoints of pictures, one picture after the other."""
+
+    starts: NDArray[np.int64]
+    """Picture n has the features from `starts[n]` to before `starts[n + 1]`."""
+    patches: NDArray[np.uint64]
+    places: NDArray[np.uint32]
+    height: NDArray[np.float32]
+    """Of each picture, in its longer side."""
+    width: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Pairs of pictures, by number of the one and then of the other; the one has the smaller number.
+
+    A point p of the one is at `scale * p + shift` of the other looked at as `VIEWS[view]`, in longer sides.
+    """
+
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    votes: NDArray[np.int64]
+    """Features that agree on the arrangement."""
+    strength: NDArray[np.float64]
+    """The same, but a feature that is found in more than 24 pictures counts less the more they are."""
+    view: NDArray[np.uint8]
+    scale: NDArray[np.float64]
+    shift_y: NDArray[np.float64]
+    shift_x: NDArray[np.float64]
+
+
+def cast_votes(
+    features: Features, *, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped, whole: int = WHOLE
+) -> Votes:
+    """Pairs of pictures with two or more features in one arrangement, at least that strong; each view is one row.
+
+    With `left` (one flag a picture), only pairs of a flagged and an unflagged picture.
+    """
+    owner = np.repeat(np.arange(len(features.starts) - 1, dtype=np.int32), np.diff(features.starts))
+    matches = _matches(features, owner, left, whole, capped)
+    return _agree(features, owner, matches, least_strength)
+
+
+@lru_cache(maxsize=4)
+def _masks(bits: int) -> tuple[np.uint64, ...]:
+    """Sets of `bits` of the steadiest bits, closed under the exchange of u and v; each bit is in about as many sets."""
+    used = [0.0] * len(_STEADY)
+    masks = []
+    for number in range(_KEYS):
+        luck = mixed(np.arange(len(_STEADY), dtype=np.uint64) + np.uint64(100 * number + 1)) >> np.uint64(40)
+        order = np.argsort(np.array(used) + luck * (0.9 / 2**24), kind="stable")
+        mask, left = 0, bits
+        for at in order.tolist():
+            u, v = _STEADY[at]
+            if (size := 1 if u == v else 2) <= left:
+                mask |= (1 << (63 - (8 * u + v))) | (1 << (63 - (8 * v + u)))
+                left -= size
+                used[at] += 1
+        masks.append(np.uint64(mask))
+    return tuple(masks)
+
+
+def _keyed(
+    patches: NDArray[np.uint64], mask: np.uint64
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
+    """(smallest value of the bits under the mask in the eight upright views, the patch in a view in which they have it,
+    that view)."""
+    keys, turned, turns = np.empty_like(patches), np.empty_like(patches), np.empty(len(patches), np.uint8)
+    for start in range(0, len(patches), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        plain, flips = _flipped(patches[chunk], mask)
+        across, other_flips = _flipped(transposed(patches[chunk]), mask)
+        key, other = plain & mask, across & mask
+        less = other < key
+        keys[chunk] = np.minimum(key, other)
+        turned[chunk] = np.where(less, across, plain)
+        turns[chunk] = np.where(less, other_flips + np.uint8(4), flips)
+    return keys, turned, turns
+
+
+def _flipped(patches: NDArray[np.uint64], mask: np.uint64) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """(patches flipped so that their bits under the mask are the smallest number of the four; by which flips).
+
+    Flips toggle sets of bits. One of two sets decides the highest bit that any of them has, the other (or both
+    together) the highest that this one leaves undecided: two looks at one bit each instead of four comparisons.
+    """
+    sets = sorted(((int(TOGGLES[flips] & mask), flips) for flips in range(1, 4)), reverse=True)
+    high, by_high = sets[0]
+    low, by_low = sets[2]
+    low, by_low = min((low, by_low), (low ^ high, by_low ^ by_high))
+    flips = np.zeros(len(patches), np.uint8)
+    for toggled, by in ((high, by_high), (low, by_low)):
+        if toggled:
+            chosen = (patches >> np.uint64(toggled.bit_length() - 1)) & np.uint64(1)
+            patches = patches ^ chosen * TOGGLES[by]
+            flips ^= chosen.astype(np.uint8) * np.uint8(by)
+    return patches, flips
+
+
+def _matches(
+    features: Features, owner: NDArray[np.int32], left: NDArray[np.bool_] | None, whole: int, capped: Capped
+) -> NDArray[np.uint64]:
+    """Features that are one, packed: the one's number (30 bits), the other's (30), the view of the other (3)."""
+    patches = features.patches
+    bits = max(_FEWEST_BITS, (len(patches) - 1).bit_length() + 1)
+    flagged = None if left is None else left[owner]
+    found, pending = [np.zeros(0, np.uint64)], 0
+    for mask in _masks(bits):
+        keys, turned, turns = _keyed(patches, mask)
+        if flagged is None:
+            meetings = bucket_pairs(keys, whole=whole, window=0, capped=capped)
+        else:
+            meetings = bucket_pairs_between(keys, flagged, ~flagged, whole=whole, window=0, capped=capped)
+        for one, other in meetings:
+            near = np.bitwise_count(turned[one] ^ turned[other]) <= MAX_BITS
+            one, other = one[near], other[near]
+            apart = owner[one] != owner[other]
+            one, other = one[apart], other[apart]
+            swap = one > other
+            one, other = np.where(swap, other, one), np.where(swap, one, other)
+            view = _RELATIVE[turns[one], turns[other]].astype(np.uint64)
+            found.append((one.astype(np.uint64) << np.uint64(33)) | (other.astype(np.uint64) << np.uint64(3)) | view)
+            pending += len(one)
+            if pending > _PENDING:
+                found, pending = [distinct(np.concatenate(found))], 0
+    return distinct(np.concatenate(found))
+
+
+def _relative_views() -> NDArray[np.uint8]:
+    """[a, b] is the view in which the other has to be seen to be the one, where the one seen as a is the other as b."""
+    sample = np.array([0x0123456789ABCDEF], np.uint64)
+    seen = views_of(sample, inverted=False)[0]
+    table = np.zeros((8, 8), np.uint8)
+    for other in range(8):
+        for one in range(8):
+            # The one is that view of the sample which, seen as `one`, is what the sample is seen as `other`.
+            table[one, other] = next(
+                view for view in range(8) if views_of(seen[view : view + 1], inverted=False)[0, one] == seen[other]
+            )
+    return table
+
+
+_RELATIVE = _relative_views()
+
+
+def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uint64], least_strength: float) -> Votes:
+    """Groups of matches of one pair of pictures in one view, and how many of each agree."""
+    one = (matches >> np.uint64(33)).astype(np.int64)
+    other = ((matches >> np.uint64(3)) & np.uint64((1 << 30) - 1)).astype(np.int64)
+    dark = (features.places & np.uint32(1)).astype(np.uint8)
+    view = (matches & np.uint64(7)).astype(np.uint8) + 8 * (dark[one] ^ dark[other])
+    group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4)) | view
+    common = np.bincount(one, minlength=len(owner)) + np.bincount(other, minlength=len(owner))
+    weight = np.minimum(1.0, _RARE / np.maximum(common[one], common[other]))
+    order = np.argsort(group, kind="stable")
+    group = group[order]
+    begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(group)), np.bool_), group[1:] != group[:-1]]))
+    sizes = np.diff(np.concatenate([begins, [len(group)]]))
+    enough = sizes >= 2
+    begins, sizes = begins[enough], sizes[enough]
+    if not len(begins):
+        nothing = np.zeros(0, np.int64)
+        floats = nothing.astype(np.float64)
+        return Votes(nothing, nothing, nothing, floats, nothing.astype(np.uint8), floats, floats, floats)
+    members = np.concatenate([place for _, place in runs(begins, sizes)])
+    kept = order[members]
+    number = np.repeat(np.arange(len(begins)), sizes)
+    points = _Points.of(features, owner, one[kept], other[kept], view[kept])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return _count(points, weight[kept], starts, number, group[begins], least_strength)
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Matched features: which, where, how large."""
+
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    there_y: NDArray[np.float64]
+    """Row in the other picture, looked at in the view of the match."""
+    there_x: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @staticmethod
+    def of(
+        features: Features, owner: NDArray[np.int32], one: NDArray[np.int64], other: NDArray[np.int64],
+        view: NDArray[np.uint8],
+    ) -> _Points:  # fmt: skip
+        """The points of matches."""
+        y, x, size, _ = unpack_places(features.places[one])
+        far_y, far_x, far_size, _ = unpack_places(features.places[other])
+        height, width = features.height[owner[other]], features.width[owner[other]]
+        turned = (view & 4).astype(np.bool_)
+        far_y, far_x = np.where(turned, far_x, far_y), np.where(turned, far_y, far_x)
+        height, width = np.where(turned, width, height), np.where(turned, height, width)
+        far_y = np.where(view & 2, height - far_y, far_y)
+        far_x = np.where(view & 1, width - far_x, far_x)
+        columns = (y, x, far_y, far_x, far_size / size)
+        return _Points(one, other, *(column.astype(np.float64) for column in columns))
+
+
+def _count(
+    points: _Points, weight: NDArray[np.float64], starts: NDArray[np.int64], number: NDArray[np.int64],
+    groups: NDArray[np.uint64], least_strength: float,
+) -> Votes:  # fmt: skip
+    """The largest set of each group's matches that agree with one of them, and the arrangement that fits the set."""
+    sizes = np.diff(starts)[number]
+    votes, strength = np.ones(len(number), np.int64), weight.copy()
+    for first, second in runs(starts[number], sizes):
+        fits = _consistent(points, first, second)
+        votes += np.bincount(first[fits], minlength=len(number))
+        strength += np.bincount(first[fits], weight[second[fits]], minlength=len(number))
+    strength = np.round(strength, 3)
+    order = np.lexsort((np.arange(len(number)), -votes, -strength, number))
+    best = order[starts[:-1]]
+    best = best[(votes[best] > 1) & (strength[best] >= least_strength)]
+    groups = groups[number[best]]
+    sums = np.zeros((7, len(best)))
+    for run, second in runs(starts[number[best]], sizes[best]):
+        first = best[run]
+        fits = _consistent(points, first, second) | (first == second)
+        run, second = run[fits], second[fits]
+        y, x, there_y, there_x = points.y[second], points.x[second], points.there_y[second], points.there_x[second]
+        terms = (np.ones(len(run)), y, x, there_y, there_x, y * y + x * x, y * there_y + x * there_x)
+        for row, term in zip(sums, terms, strict=True):
+            row += np.bincount(run, term, minlength=len(best))
+    count, y, x, there_y, there_x = sums[0], *(sums[row] / sums[0] for row in range(1, 5))
+    spread = sums[5] - count * (y * y + x * x)
+    moved = sums[6] - count * (y * there_y + x * there_x)
+    # Points that lie close together say little about the scale; then the features' own sizes do.
+    hold = 0.002 * count
+    scale = (moved + hold * points.scale[best]) / (spread + hold)
+    return Votes(
+        (groups >> np.uint64(34)).astype(np.int64),
+        ((groups >> np.uint64(4)) & np.uint64((1 << 30) - 1)).astype(np.int64),
+        votes[best],
+        strength[best],
+        (groups & np.uint64(15)).astype(np.uint8),
+        scale,
+        there_y - scale * y,
+        there_x - scale * x,
+    )
+
+
+def _consistent(points: _Points, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the second match lies where, and is as large as, the first one's arrangement says."""
+    scale = points.scale[first]
+    dy, dx = points.y[second] - points.y[first], points.x[second] - points.x[first]
+    off_y = points.there_y[second] - points.there_y[first] - scale * dy
+    off_x = points.there_x[second] - points.there_x[first] - scale * dx
+    near = np.hypot(off_y, off_x) < 0.03 + 0.15 * np.hypot(dy, dx)
+    ratio = points.scale[second] / scale
+    near &= (ratio < 1.42) & (ratio > 0.704)
+    return near & (points.one[second] != points.one[first]) & (points.other[second] != points.other[first])

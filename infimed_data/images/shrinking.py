@@ -1,0 +1,98 @@
+"""Pictures made smaller: means of whole blocks of pixels, quick because several sums share one machine word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["luminance", "shrink", "shrink_to"]
+
+_ONCE = 16
+"""Largest side of a block that is summed at once: 16 * 16 * 255 fits 16 bits."""
+
+
+def shrink_to(pixels: NDArray[Any], side: int, *, quick: bool = False) -> NDArray[np.uint8]:
+    """The luminance of a picture (as `Decoded.pixels`), halved until its longer side is at most `side`.
+
+    A very long and thin picture stays longer than that: no side becomes 0. With `quick`, of a picture that is halved
+    twice or more only every second pixel of every second row is looked at.
+    """
+    factor = 1
+    while max(pixels.shape) > side * factor and min(pixels.shape) >= 2 * factor:
+        factor *= 2
+    if quick and factor >= 4:
+        pixels, factor = _every_second(pixels), factor // 2
+    if pixels.dtype == np.uint8:
+        return shrink(pixels, factor)
+    step = min(factor, _ONCE)
+    return shrink(luminance(_mean_colours(pixels, step)), factor // step)
+
+
+def shrink(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Means of the squares of `factor` (a power of two) pixels a side; what is left over at the edges is left out."""
+    while factor > 1:
+        step = min(factor, _ONCE)
+        plane = _mean_bytes(plane, step)
+        factor //= step
+    return plane
+
+
+def luminance(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Luminance of RGB pixels in Pillow's weights (ITU-R 601)."""
+    red, green, blue = (((pixels >> np.uint32(shift)) & np.uint32(0xFF)) for shift in (0, 8, 16))
+    weighed = red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471) + np.uint32(0x8000)
+    return (weighed >> np.uint32(16)).astype(np.uint8)
+
+
+def _every_second(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Every second pixel of every second row: the lower half of a word of two pixels."""
+    pairs = pixels[: pixels.shape[0] // 2 * 2 : 2, : pixels.shape[1] // 2 * 2]
+    return pairs.view(np.uint16 if pixels.dtype == np.uint8 else np.uint64).astype(pixels.dtype)
+
+
+def _whole_blocks(plane: NDArray[Any], step: int) -> NDArray[Any]:
+    """The middle of a picture that blocks of `step` pixels fill, in rows that begin at even addresses."""
+    rows, columns = plane.shape
+    top, left = rows % step // 2, columns % step // 2
+    whole = plane[top : top + rows // step * step, left : left + columns // step * step]
+    return whole if columns % step == 0 else np.ascontiguousarray(whole)
+
+
+def _sum_rows(values: NDArray[Any], step: int) -> NDArray[Any]:
+    """Sums of `step` rows each."""
+    rows = values.reshape(values.shape[0] // step, step, values.shape[1])
+    total = rows[:, 0] + rows[:, 1]
+    for number in range(2, step):
+        total += rows[:, number]
+    return total
+
+
+def _mean_bytes(plane: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    pairs = _whole_blocks(plane, step).view(np.uint16)
+    sums = pairs >> np.uint16(8)
+    sums += pairs & np.uint16(0xFF)
+    sums = _sum_rows(sums, step)
+    for _ in range(step.bit_length() - 2):
+        two = sums.view(np.uint32)
+        sums = ((two >> np.uint32(16)) + two).astype(np.uint16)
+    sums += np.uint16(step * step // 2)
+    return (sums >> np.uint16(2 * step.bit_length() - 2)).astype(np.uint8)
+
+
+def _mean_colours(pixels: NDArray[np.uint32], step: int) -> NDArray[np.uint32]:
+    """Mean colours of the squares; red and blue, then green and the fourth byte are summed in one word."""
+    if step == 1:
+        return pixels
+    whole = _whole_blocks(pixels, step)
+    lanes = np.uint32(0x00FF00FF)
+    half, shift = np.uint32(step * step // 2 * 0x00010001), np.uint32(2 * step.bit_length() - 2)
+    means = []
+    for part in (whole & lanes, (whole >> np.uint32(8)) & lanes):
+        sums = _sum_rows(part, step)
+        for _ in range(step.bit_length() - 1):
+            two = sums.view(np.uint64)
+            sums = ((two >> np.uint64(32)) + two).astype(np.uint32)
+        means.append(((sums + half) >> shift) & lanes)
+    return means[0] | (means[1] << np.uint32(8))
