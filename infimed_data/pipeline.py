@@ -111,7 +111,6 @@ def _rejected(reads: Sequence[Read]) -> dict[str, int]:
     return rules
 
 
-<<<<<<< HEAD
 def _indexes(
     reads: Sequence[Read], manifest: Manifest, filters: Filters | None, work: Path, engine: LocalEngine, say: Say
 ) -> list[Part]:
@@ -119,44 +118,6 @@ def _indexes(
     meta = tuple(meta_fields([output for _, output in manifest.outputs.items()])) if filters is not None else ()
     code = code_digest("schema.py", "index.py", "filters.py", "images", "decontaminate/keys.py", "manifest")
     limits = None if filters is None else filters.model_dump(mode="json")
-=======
-def _check_lock(plan: Plan, reads: list[Read]) -> None:
-    if plan.expected_inputs is None:
-        return
-    found = _inputs(reads)
-    changed = sorted(n for n in {*found, *plan.expected_inputs} if found.get(n) != plan.expected_inputs.get(n))
-    if changed:
-        raise SourceError(
-            f"{plan.path}: sources differ from the lock: {', '.join(changed)}; restore them, or build the manifest"
-        )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = infimed_data.__version__
-    return found
-
-
-def _build_digest(plan: Plan, reads: list[Read]) -> str:
-    """Digest of everything that determines the bytes of the build."""
-    stages = [
-        (read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads
-    ]
-    code = code_digest(*_DECIDING, "filters.py", "index.py", "card.md.jinja")
-    return key_of("build", plan.manifest.resolved(), list(plan.manifest.sources), stages, code, _versions())[:12]
-
-
-def _indexes(plan: Plan, reads: list[Read], engine: LocalEngine, say: Say) -> list[Path]:
-    """The index of every source and split, from its stage or made now."""
-    manifest = plan.manifest
-    meta = tuple(meta_fields([output for _, output in manifest.outputs.items()]))
-    code = code_digest("schema.py", "index.py", "filters.py", "images", "manifest")
-    limits = manifest.filters.model_dump(mode="json")
->>>>>>> images
     stages, tasks = [], []
     for read in reads:
         reading = read.reading
