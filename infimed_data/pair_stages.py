@@ -25,7 +25,10 @@ from infimed_data.dedup.shingles import DocPart
 from infimed_data.engine import Engine
 from infimed_data.errors import SourceError
 from infimed_data.manifest import Dedup, Manifest
+from infimed_data.picture_stages import Compared as ComparedPictures
+from infimed_data.picture_stages import Pictures, benchmark_pairs, compare_pictures, same_pictures
 from infimed_data.schema import ABSENT_RULES, VERIFIABLE_KINDS
+from infimed_data.storage.places import Place
 from infimed_data.storage.stages import Stage, clear_folder, code_digest, key_of, read_table, write_table
 from infimed_data.words import mixed, sequence_digests, texts_of
 
@@ -49,8 +52,11 @@ class Part:
     """Parts of its text signals."""
     texts_key: str
     part_rows: tuple[int, ...]
+    place: Place
     images: Path
     """Measurements of its images by reference."""
+    image_content: str
+    """Digest of the images' bytes by reference."""
     index: Path
     index_key: str
 
@@ -70,6 +76,10 @@ class Compared:
     """What `find_leaks` gave; None without benchmarks."""
     benchmarks: pl.DataFrame | None
     """All benchmark rows, as `Benchmarks.rows` has them."""
+    same_picture: pl.DataFrame
+    """image and stands_for: pictures that count as one."""
+    pictures: pl.DataFrame
+    """All pairs of pictures that were looked at (`schema.CONFIRMED`)."""
     summary: Sequence[Mapping[str, Any]]
     """One record a benchmark: its rows, what they lack, and the rows that leak it by grade."""
     counts: Mapping[str, Any]
@@ -91,6 +101,8 @@ def compare(
     engine: Engine,
     say: Say,
     where: Callable[..., str],
+    *,
+    quiet: bool,
 ) -> Compared:
     """Compares the `rows` of all `parts` (numbered through) with one another and with the benchmarks'.
 
@@ -98,8 +110,10 @@ def compare(
     """
     counts: dict[str, Any] = {}
     near: list[Near] = []
+    looked_at = _compare_pictures(parts, benchmark_parts, manifest, work, engine, say, quiet)
+    counts["pictures"] = _picture_counts(looked_at)
+    same_picture = same_pictures(looked_at.pairs, manifest.dedup.image_score)
     if manifest.dedup.near:
-        same_picture = pl.DataFrame(schema={"image": pl.String, "stands_for": pl.String})
         near = _compare_texts(rows, parts, same_picture, manifest.dedup, work, engine, say)
         for name, found in zip(_KINDS, near, strict=True):
             counts[f"{name}_texts"] = {
@@ -108,15 +122,18 @@ def compare(
                 "passed_over": found.passed_over,
             }
     if not benchmark_parts:
-        return Compared(near, None, None, (), counts)
+        return Compared(near, None, None, same_picture, looked_at.pairs, (), counts)
     benchmarks = _read_benchmarks(benchmark_parts, work, engine, say)
     _check_matchable(benchmarks.rows, where)
     texts = _match_benchmarks(parts, benchmarks, work, engine, say)
-    pictures = _shared_pictures(rows, benchmarks.rows)
+    ours, theirs = (frame["images"].explode() for frame in (rows, benchmarks.rows))
+    pictures = benchmark_pairs(looked_at.pairs, ours, theirs)
     readable = (pl.col("stage").fill_null("") != "ingest") | pl.col("rule").is_in(ABSENT_RULES)
     chosen = rows.filter(readable).select("number", "unit", "at", "digest", "images", "keys")
     leaks = find_leaks(chosen, benchmarks.rows, benchmarks.questions, texts, pictures, manifest.decontaminate, marks)
-    return Compared(near, leaks, benchmarks.rows, _summary(benchmarks.rows, leaks), counts)
+    return Compared(
+        near, leaks, benchmarks.rows, same_picture, looked_at.pairs, _summary(benchmarks.rows, leaks), counts
+    )
 
 
 def _check_matchable(benchmarks: pl.DataFrame, where: Callable[..., str]) -> None:
@@ -131,15 +148,37 @@ def _check_matchable(benchmarks: pl.DataFrame, where: Callable[..., str]) -> Non
             )
 
 
-def _shared_pictures(rows: pl.DataFrame, benchmarks: pl.DataFrame) -> pl.DataFrame:
-    """Pairs of equal pictures of rows and benchmarks: image, benchmark_image, score, transform."""
-    ours, theirs = (
-        frame.select(image="images").explode("image", empty_as_null=False, keep_nulls=False).unique()
-        for frame in (rows, benchmarks)
+def _compare_pictures(
+    parts: Sequence[Part],
+    benchmark_parts: Sequence[Part],
+    manifest: Manifest,
+    work: Path,
+    engine: Engine,
+    say: Say,
+    quiet: bool,
+) -> ComparedPictures:
+    """The pictures that have to be compared: sources' with benchmarks', and with one another for near-duplicates."""
+    looked_for = any(not manifest.decontaminate.is_off(grade) for grade in ("same_item", "same_image"))
+    held = [*benchmark_parts] if looked_for else []
+    pictures = [
+        Pictures(part.place, part.images, part.image_content, part in benchmark_parts) for part in (*parts, *held)
+    ]
+    return compare_pictures(
+        pictures,
+        within_sources=manifest.dedup.near,
+        limits=manifest.limits,
+        work=work,
+        engine=engine,
+        say=say,
+        quiet=quiet,
     )
-    return ours.join(theirs, on="image").sort("image").select(
-        "image", benchmark_image="image", score=pl.lit(1.0), transform=pl.lit("the same pixels")
-    )  # fmt: skip
+
+
+def _picture_counts(looked_at: ComparedPictures) -> dict[str, int]:
+    verdicts = dict(looked_at.pairs.group_by("verdict").len().iter_rows())
+    confirmed, refused = verdicts.get("confirmed", 0), verdicts.get("refused", 0)
+    counts = {"examined": confirmed + refused, "confirmed": confirmed, "refused": refused}
+    return {**counts, "passed_over": looked_at.passed_over}
 
 
 def _summary(benchmarks: pl.DataFrame, leaks: pl.DataFrame) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def _indexes(
                 say(f"filter  {reads[i].reading.name}: {reads[i].rows:,} rows, {dropped:,} dropped")
     return [
         Part(read.reading.source, read.reading.split, task.rows, task.texts, read.reading.texts.key, read.part_rows,
-             task.images, task.out, stage.key)
+             read.reading.place, task.images, read.image_content, task.out, stage.key)
         for read, task, stage in zip(reads, tasks, stages, strict=True)
     ]  # fmt: skip
 
@@ -180,10 +180,19 @@ def _finish(
     parts = _indexes(reads, manifest, manifest.filters, options.work, engine, say)
     benchmark_parts = _indexes(benchmark_reads, manifest, None, options.work, engine, say)
     rows = gather([(part.source, part.split, pl.DataFrame(_wanted(part.index, manifest))) for part in parts], manifest)
-    compared = compare(rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at)
+    compared = compare(
+        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at, quiet=options.quiet
+    )
     engine.close()  # the next workers start fresh; these hold what the stages before needed
     pa.default_memory_pool().release_unused()
-    decided = decide(rows, manifest, near=compared.near, leaks=compared.leaks, benchmark_uids=compared.benchmark_uids)
+    decided = decide(
+        rows,
+        manifest,
+        near=compared.near,
+        same_picture=compared.same_picture,
+        leaks=compared.leaks,
+        benchmark_uids=compared.benchmark_uids,
+    )
     del rows
     notes = [*_benchmark_warnings(plan, compared), *_budget_warnings(plan, decided)]
     for warning in notes:

@@ -71,9 +71,7 @@ def near_pairs(
         if left is None:
             meetings = bucket_pairs(keys, whole=whole, window=window, capped=capped)
         else:
-            meetings = bucket_pairs_between(
-                keys, sides[0], sides[1], whole=whole, window=whole // 2, capped=capped
-            )
+            meetings = bucket_pairs_between(keys, sides[0], sides[1], whole=whole, window=whole // 2, capped=capped)
         for one, other in meetings:
             near = _distances(values[one], values[other], views) <= radius
             one, other = one[near], other[near]

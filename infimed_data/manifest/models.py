@@ -136,6 +136,8 @@ class Dedup(_Record):
     """Jaccard similarity of the sets of word 5-grams, from which on texts of 32 words or more are nearly the same."""
     short_text: float = Field(default=0.9, ge=0.5, le=1)
     """The same of word pairs, for texts of up to 40 words, in which one word may turn the question round."""
+    image_score: float = Field(default=0.8, ge=0, le=1)
+    """Smallest score of two pictures that count as one; a picture and its mirror image are two."""
     prefer: tuple[str, ...] = ()
     """Sources whose copy is kept first; the rest follow in the manifest's order. Ties: the smallest uid."""
 
@@ -166,7 +168,7 @@ class Decontaminate(_Record):
     """Much of the question, weighed by how rare its words are; one action, or `{text: drop, image: report}`."""
     same_template: Action = "report"
     """The same question, but one that many rows may ask."""
-    image_score: float = Field(default=0.5, ge=0, le=1)
+    image_score: float = Field(default=0.8, ge=0, le=1)
     """Smallest score of two pictures that count as the same."""
     question_share: float = Field(default=0.3, gt=0, le=1)
     """Share of a vignette's weight that makes it near; shorter questions need more, up to nearly all of it."""

@@ -79,19 +79,22 @@ def decide(
     manifest: Manifest,
     *,
     near: Sequence[Near] = (),
+    same_picture: pl.DataFrame | None = None,
     leaks: pl.DataFrame | None = None,
     benchmark_uids: pl.Series | None = None,
 ) -> Decided:
     """Near-duplicates, leaks, draws and splits of `rows`, which `gather` put together.
 
-    `near` are the near-duplicates of long and of short texts; `leaks` is what `find_leaks` found, and `benchmark_uids`
-    are the uids of the benchmark rows that it names.
+    `near` are the near-duplicates of long and of short texts; `same_picture` (image, stands_for) says which pictures
+    count as one for caps and splits; `leaks` is what `find_leaks` found, and `benchmark_uids` are the uids of the
+    benchmark rows that it names.
     """
     if near:
         limits = (manifest.dedup.text, manifest.dedup.short_text)
         rows = drop_near_duplicates(rows, list(zip(near, limits, _SHINGLES, strict=True)), _preference(manifest))
     if leaks is not None and benchmark_uids is not None:
         rows = drop_leaks(rows, leaks, benchmark_uids)
+    rows = _with_pictures(rows, same_picture)
     alive = rows.filter(pl.col("rule").is_null())
     draws: dict[OutputName, Draw] = {}
     chosen: dict[OutputName, np.ndarray[Any, np.dtype[np.bool_]]] = {}
@@ -100,13 +103,15 @@ def decide(
         conditions = eligible(name, spec)
         fits = alive.filter(*(condition for condition, _ in conditions.values())) if conditions else alive
         order = {spec.mixture.order.by} if spec.mixture.order else set()
-        wanted = {"number", "uid", "images", "group", *spec.mixture.strata, *order}
+        wanted = {"number", "uid", "pictures", "group", *spec.mixture.strata, *order}
         missing = sorted(wanted - set(fits.columns))
         if missing:
             raise BuildError(
                 f"outputs.{name}.mixture: no field {missing[0]!r} to order by; allowed: {', '.join(fits.columns)}"
             )
-        draws[name] = draw(fits.select(*wanted).rename({"number": "row"}), name, spec.mixture, seed=manifest.seed)
+        draws[name] = draw(
+            fits.select(*wanted).rename({"number": "row", "pictures": "images"}), name, spec.mixture, seed=manifest.seed
+        )
         for number, reason in draws[name].refused.items():
             refused.setdefault(number, (reason[0], f"{name}: {reason[1]}", reason[2]))
         taken = np.zeros(len(rows), np.bool_)
@@ -119,6 +124,15 @@ def decide(
     return decided
 
 
+def _with_pictures(rows: pl.DataFrame, same_picture: pl.DataFrame | None) -> pl.DataFrame:
+    """Adds `pictures`: the images, each by the one that stands for it."""
+    pictures = pl.col("images")
+    if same_picture is not None and not same_picture.is_empty():
+        stands_for = pl.element().replace(same_picture["image"], same_picture["stands_for"])
+        pictures = pictures.list.eval(stands_for)
+    return rows.with_columns(pictures=pictures)
+
+
 def _with_positions(
     rows: pl.DataFrame,
     draws: Mapping[OutputName, Draw],
@@ -127,7 +141,7 @@ def _with_positions(
 ) -> pl.DataFrame:
     """Adds output, and each output's split and position within it."""
     shares = {name: spec.validation for name, spec in manifest.outputs.items()}
-    drawn = rows.select("uid", "images", "group", row="number").with_columns(
+    drawn = rows.select("uid", "group", images="pictures", row="number").with_columns(
         pl.Series(name, taken) for name, taken in chosen.items()
     ).filter(pl.any_horizontal(*chosen))  # fmt: skip
     aside = split_by_group(drawn, {str(k): v for k, v in shares.items()}, seed=manifest.seed)
