@@ -40,7 +40,13 @@ class Script:
         self.faults = dict(faults or {})
         for name in self.faults:
             assert name.removeprefix("always-") in FAULTS, name
-        self.latency_s, self.tries, self.seed, self.retry_after_s, self.salt = latency_s, tries, seed, retry_after_s, salt
+        self.latency_s, self.tries, self.seed, self.retry_after_s, self.salt = (
+            latency_s,
+            tries,
+            seed,
+            retry_after_s,
+            salt,
+        )
         self.asked: Counter[str] = Counter()
         """Requests by key, whatever came of them."""
         self.answered: Counter[str] = Counter()
@@ -116,7 +122,8 @@ class _Connection(asyncio.Protocol):
             self._send(200, json.dumps(script.counts()).encode())
             return
         if line.startswith("GET /reset"):
-            script.asked.clear(), script.answered.clear(), script.faulted.clear()
+            for counter in (script.asked, script.answered, script.faulted):
+                counter.clear()
             script.connections = script.most_inside = 0
             self._send(200, b"{}")
             return
@@ -218,7 +225,11 @@ def _refusal(script: Script, request: dict[str, Any], fault: str | None) -> tupl
     if fault == "unauthorized":
         return 401, "", error("Incorrect API key provided: sk-secret-key")
     if fault == "no-model":
-        return 404, "", json.dumps({"object": "error", "message": "The model `m` does not exist.", "code": 404}).encode()
+        return (
+            404,
+            "",
+            json.dumps({"object": "error", "message": "The model `m` does not exist.", "code": 404}).encode(),
+        )
     if fault == "redirect":
         return 308, "Location: https://elsewhere/v1\r\n", b""
     if fault == "max-completion" and "max_tokens" in request:

@@ -162,17 +162,19 @@ class Asker:
                     group.wanted.append(one)
                     self._start(self._send(one[1], group))
                 return
-            outcomes = await self._request(prompt, len(wanted))
+            outcomes = await self._request(prompt, [index for index, _ in wanted])
             served, wanted = wanted[: len(outcomes.found)], wanted[len(outcomes.found) :]
             await self._deliver(served, outcomes)
 
-    async def _request(self, prompt: Prompt, count: int) -> Outcomes:
-        hold = await self._meter.hold(self._prompt_tokens_at_most(prompt), count * prompt.sampling.max_tokens)
+    async def _request(self, prompt: Prompt, indices: list[int]) -> Outcomes:
+        hold = await self._meter.hold(self._prompt_tokens_at_most(prompt), len(indices) * prompt.sampling.max_tokens)
         outcomes: Outcomes | None = None
         try:
-            outcomes = await self._backend.request(prompt, count)
+            outcomes = await self._backend.request(prompt, indices)
         finally:
-            took = (outcomes.prompt_tokens, outcomes.completion_tokens, outcomes.cached_tokens) if outcomes else (0, 0, 0)
+            took = (
+                (outcomes.prompt_tokens, outcomes.completion_tokens, outcomes.cached_tokens) if outcomes else (0, 0, 0)
+            )
             self._meter.settle(hold, *took, sent=outcomes is not None)
         return outcomes
 
@@ -254,7 +256,8 @@ async def open_teacher(
     after Ctrl-C.
     """
     busy: set[object] = set()
-    meter = Meter(budget or Budget(), teacher.price, model=teacher.name)
+    free = teacher.backend == "replay" or budget is None
+    meter = Meter(Budget() if free or budget is None else budget, teacher.price, model=teacher.name)
     backend = open_backend(teacher, images, busy, private_only=private_only, environ=environ)
     asker = Asker(teacher, backend, None if teacher.backend == "replay" else cache, meter, busy)
     interrupted = False

@@ -1,4 +1,4 @@
-"""The ways to ask a model. To add one, write its file and add its line to `BACKENDS`, and its name to `Teacher.backend`."""
+"""The ways to ask a model. To add one, write its file, add its line to `BACKENDS` and its name to `Teacher.backend`."""
 
 from __future__ import annotations
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from infimed_data.errors import TeacherError
+from infimed_data.schema import Reject
 from infimed_data.teachers.cache import Answer
-from infimed_data.teachers.contract import ImagePart, Message, Prompt
+from infimed_data.teachers.chat import chat_messages, text_bytes
+from infimed_data.teachers.contract import Prompt
 from infimed_data.teachers.gate import Gate, backoff_s, retry_after_s
 from infimed_data.teachers.keys import sampling_of
-from infimed_data.teachers.outcomes import Failure, Images, Outcomes
-from infimed_data.teachers.pictures import data_url
+from infimed_data.teachers.outcomes import Images, Outcomes
 from infimed_data.teachers.private import why_public
 from infimed_data.teachers.refusals import Meaning, meaning
 from infimed_data.teachers.replies import error_line, read_reply
@@ -29,8 +30,6 @@ _PATH = "/chat/completions"
 _TOP_LOGPROBS = 5
 _HOPELESS = 20
 """Requests that may all be refused, or fail one after the other, before the run stops."""
-
-Say = Callable[[str], None]
 
 
 class Served:
@@ -62,19 +61,18 @@ class Served:
         self._answered = self._refused = self._failed_in_a_row = 0
         self._answered_at = time.monotonic()
 
-    async def request(self, prompt: Prompt, count: int) -> Outcomes:
-        """Outcomes of one to `count` candidates (fewer where the server does not honour `n`), and what they took.
-
-        Raises `TeacherError` for what stops the run.
-        """
+    async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
+        """See `Backend.request`. Where the server does not honour `n`, only the first candidate comes back."""
+        count = len(indices)
         task = asyncio.current_task()
         try:
-            messages = await self._messages(prompt.messages)
-        except Exception as error:
-            return Outcomes.failed(f"image: {error} {getattr(error, 'value', '') or ''}".strip(), count)
+            messages = await chat_messages(prompt, self._images, max_pixels=self._teacher.max_pixels)
+        except Reject as reject:
+            return Outcomes.failed(f"{reject.rule}: {reject.value}", count)
         attempt = 0
         several = count if count > 1 else 0  # stays when the server would not take it, so that this is remembered
         while True:
+            field = self._tokens_field
             body = self._body(prompt, messages, count)
             await self.gate.enter()
             self._busy.add(task)
@@ -100,10 +98,10 @@ class Served:
                     except ValueError as error:
                         problem = f"HTTP 200, but {self._scrubbed(str(error))}"
                 elif verdict is Meaning.refused:
-                    if count > 1 and self.choices is None:  # perhaps for asking for several: ask for one
+                    if count > 1 and self.choices is not True:  # perhaps for asking for several: ask for one
                         count = 1
                         continue
-                    if self._tokens_field == "max_tokens" and "max_completion_tokens" in problem:
+                    if field == "max_tokens" and "max_completion_tokens" in problem:
                         self._tokens_field = "max_completion_tokens"
                         continue
                     return self._refusal(prompt, problem, count, latency_s)
@@ -131,7 +129,7 @@ class Served:
         await self._transport.close()
 
     def _answers(self, prompt: Prompt, response: Response, count: int, several: int, latency_s: float) -> Outcomes:
-        reply = read_reply(response.body, prompt_tokens=prompt_size(prompt) // 4)
+        reply = read_reply(response.body, prompt_tokens=text_bytes(prompt) // 4)
         self.gate.taken()
         self._answered += 1
         self._failed_in_a_row = 0
@@ -158,7 +156,7 @@ class Served:
         return Outcomes(answers, reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
 
     def _refusal(self, prompt: Prompt, problem: str, count: int, latency_s: float) -> Outcomes:
-        """The server will not answer this; it may be asked again where `retry_refused` says so, or by another server."""
+        """The server will not answer this; asked again where `retry_refused` says so, or at another server."""
         self.gate.taken()
         self._refused += 1
         self._answered_at = time.monotonic()
@@ -187,28 +185,6 @@ class Served:
             )
         await asyncio.sleep(wait_s + backoff_s(0) * min(1.0, 0.1 + wait_s / 4))
 
-    async def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        plain = []
-        for message in messages:
-            if not any(isinstance(part, ImagePart) for part in message.parts):
-                text = "".join(part.text for part in message.parts if not isinstance(part, ImagePart))
-                plain.append({"role": message.role, "content": text})
-                continue
-            content: list[dict[str, Any]] = []
-            for part in message.parts:
-                if isinstance(part, ImagePart):
-                    url = await asyncio.to_thread(self._data_url, part.digest)
-                    content.append({"type": "image_url", "image_url": {"url": url}})
-                elif content and content[-1]["type"] == "text":
-                    content[-1]["text"] += part.text
-                else:
-                    content.append({"type": "text", "text": part.text})
-            plain.append({"role": message.role, "content": content})
-        return plain
-
-    def _data_url(self, digest: str) -> str:
-        return data_url(self._images(digest), max_pixels=self._teacher.max_pixels)
-
     def _body(self, prompt: Prompt, messages: list[dict[str, Any]], count: int) -> bytes:
         sampling = sampling_of(prompt)
         body: dict[str, Any] = {
@@ -236,13 +212,6 @@ class Served:
         if 300 <= response.status < 400:
             return f"; it points to {response.headers.get('location', 'nowhere')}; give that as base_url"
         return ""
-
-
-def prompt_size(prompt: Prompt) -> int:
-    """Bytes of a prompt's text."""
-    return sum(
-        len(part.text.encode()) for message in prompt.messages for part in message.parts if not isinstance(part, ImagePart)
-    )
 
 
 def _key(teacher: Teacher, environ: Mapping[str, str] = os.environ) -> str:

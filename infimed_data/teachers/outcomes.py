@@ -50,8 +50,8 @@ class Backend(Protocol):
     closing: bool
     """Set when the run ends: nothing further is begun."""
 
-    async def request(self, prompt: Prompt, count: int) -> Outcomes:
-        """Outcomes of one to `count` candidates."""
+    async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
+        """Outcomes of these candidates, or of the first few of them; raises `TeacherError` for what stops the run."""
         ...
 
     async def close(self) -> None:

@@ -39,9 +39,7 @@ def is_private_address(address: str) -> bool:
     return any(found.version == network.version and found in network for network in _PRIVATE)
 
 
-def why_public(
-    base_url: str, *, environ: Mapping[str, str] = os.environ, resolve: Resolve | None = None
-) -> str | None:
+def why_public(base_url: str, *, environ: Mapping[str, str] = os.environ, resolve: Resolve | None = None) -> str | None:
     """None where everything sent to `base_url` stays in the private network; else one line that says why it does not.
 
     A name must resolve to private addresses only, and no proxy of the environment may stand in between. A name that

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-__all__ = ["Choice", "Reply", "answer_entropy", "error_line", "folded", "read_reply"]
+__all__ = ["Choice", "Reply", "answer_entropy", "entropy_of", "error_line", "folded", "read_reply"]
 
 
 class Choice(NamedTuple):
@@ -38,7 +38,7 @@ def read_reply(body: bytes, *, prompt_tokens: int) -> Reply:
     if not isinstance(found, dict) or not isinstance(found.get("choices"), list) or not found["choices"]:
         raise ValueError(f"no choices: {error_line(body)}")
     raw = [_choice(choice) for choice in found["choices"]]
-    usage = found.get("usage") if isinstance(found.get("usage"), dict) else {}
+    usage: dict[str, Any] = found["usage"] if isinstance(found.get("usage"), dict) else {}
     completed = usage.get("completion_tokens")
     if not isinstance(completed, int):
         completed = sum(count if count is not None else _about(text) for text, _, count, _ in raw)
@@ -46,7 +46,9 @@ def read_reply(body: bytes, *, prompt_tokens: int) -> Reply:
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     shares = _shares(completed, [count or len(text) + 1 for text, _, count, _ in raw])
-    choices = [Choice(text, reason, share, entropy) for (text, reason, _, entropy), share in zip(raw, shares, strict=True)]
+    choices = [
+        Choice(text, reason, share, entropy) for (text, reason, _, entropy), share in zip(raw, shares, strict=True)
+    ]
     asked = asked if isinstance(asked, int) else prompt_tokens
     return Reply(choices, asked, completed, min(cached, asked) if isinstance(cached, int) else 0)
 
@@ -73,7 +75,7 @@ def _choice(choice: Any) -> tuple[str, str, int | None, float | None]:
 
 
 def folded(content: str, reasoning: str, *, cut: bool) -> str:
-    """The answer with its reasoning in front, as `<think>...</think>`; left open where the reasoning itself was cut off.
+    """The answer with its reasoning in front as `<think>...</think>`; left open where the reasoning was cut off.
 
     >>> folded("B", "Look at the pleura.", cut=False)
     '<think>\\nLook at the pleura.\\n</think>\\n\\nB'
@@ -87,28 +89,35 @@ def folded(content: str, reasoning: str, *, cut: bool) -> str:
 
 
 def _surprises(tokens: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    """(text, entropy in nats) of each token. Of the alternatives listed, with what they leave as one more; of the
-    token alone where none are, whose surprise has the entropy as its mean."""
+    """(text, estimated entropy in nats) of each token."""
     found = []
     for token in tokens:
         listed = token.get("top_logprobs")
-        chances = [
-            math.exp(one["logprob"])
+        top = [
+            float(one["logprob"])
             for one in (listed if isinstance(listed, list) else [])
             if isinstance(one, dict) and isinstance(one.get("logprob"), int | float)
         ]
-        if chances:
-            rest = 1 - sum(chances)
-            entropy = -sum(p * math.log(p) for p in [*chances, rest] if p > 1e-12)
-        else:
-            own = token.get("logprob")
-            entropy = -float(own) if isinstance(own, int | float) else 0.0
-        found.append((str(token.get("token", "")), max(0.0, entropy)))
+        own = token.get("logprob")
+        found.append(
+            (str(token.get("token", "")), entropy_of(top, float(own) if isinstance(own, int | float) else 0.0))
+        )
     return found
 
 
+def entropy_of(listed: Sequence[float], own: float) -> float:
+    """An unbiased estimate of the entropy in nats at one token, from the log-probabilities of the alternatives listed
+    and of the token that was drawn: the share of the likeliest, and the token's surprise where it is none of them.
+
+    The least of the list is left out: vLLM lists the token drawn in place of the last of the likeliest.
+    """
+    likeliest = sorted((logprob for logprob in listed if logprob > -100), reverse=True)[:-1]
+    share = -sum(logprob * math.exp(logprob) for logprob in likeliest)
+    return max(0.0, share - (own if not likeliest or own < likeliest[-1] else 0.0))
+
+
 def answer_entropy(tokens: Sequence[tuple[str, float]]) -> float | None:
-    """Mean entropy in nats of the tokens of the answer: those in `<answer>` tags after the reasoning, or all after it."""
+    """Mean entropy in nats of the answer's tokens: those in `<answer>` tags after the reasoning, or all after it."""
     text = "".join(token for token, _ in tokens)
     start = text.rfind("</think>")
     start = 0 if start < 0 else start + len("</think>")

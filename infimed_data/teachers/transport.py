@@ -71,7 +71,9 @@ class _Httpx:
             raise Dropped(f"cannot connect: {error}", reached=False) from error
         except self._httpx.TransportError as error:
             raise Dropped(f"{type(error).__name__}: {error}") from error
-        return Response(found.status_code, {name.lower(): value for name, value in found.headers.items()}, found.content)
+        return Response(
+            found.status_code, {name.lower(): value for name, value in found.headers.items()}, found.content
+        )
 
     async def close(self) -> None:
         """See `Transport.close`."""

@@ -92,9 +92,8 @@ def _frame(records: Sequence[tuple[bytes, bytes, bool]]) -> bytes:
     return _HEAD.pack(_MARK, len(packed), len(raw), len(records), head, body) + table + packed
 
 
-def scan(data: bytes | memoryview, start: int) -> Found:
+def scan(view: memoryview, start: int) -> Found:
     """The whole frames from `start` on. Packed bytes are not read here; their checksum is, when they are."""
-    view = memoryview(data)
     size = len(view)
     tables: list[bytes] = []
     offsets: list[int] = []
@@ -104,7 +103,7 @@ def scan(data: bytes | memoryview, start: int) -> Found:
     while at + _HEAD.size <= size:
         sound = _head_at(view, at, size)
         if sound is None:
-            at = _next_mark(data, at + 1)
+            at = _next_mark(view, at + 1)
             continue
         table_end, frame_end, count = sound
         tables.append(bytes(view[at + _HEAD.size : table_end]))
@@ -132,9 +131,8 @@ def _head_at(view: memoryview, at: int, size: int) -> tuple[int, int, int] | Non
     return table_end, frame_end, count
 
 
-def _next_mark(data: bytes | memoryview, start: int) -> int:
+def _next_mark(view: memoryview, start: int) -> int:
     """Where the next frame may begin, or the end."""
-    view = memoryview(data)
     step = 1 << 20
     for at in range(start, len(view), step):
         hit = bytes(view[at : at + step + len(_MARK) - 1]).find(_MARK)

@@ -45,6 +45,11 @@ class Index:
     def __len__(self) -> int:
         return len(self._heads) + len(self._fresh)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the arrays."""
+        return self._heads.nbytes + self._places.nbytes + self._starts.nbytes
+
     def candidates(self, key: bytes) -> Iterator[int]:
         """Places that may hold `key`: nearly always one or none; the record there says whether it is this key."""
         head = int.from_bytes(key[:8], "big")

@@ -107,6 +107,18 @@ class RequestCache:
                 for slot, key in enumerate(frame.keys if frame else ()):
                     yield key, Answer.decoded(frame.record(slot))  # type: ignore[union-attr]
 
+    def latest(self, count: int) -> list[Answer]:
+        """About `count` of the latest records, refusals too."""
+        found: list[Answer] = []
+        for segment in reversed(self._segments):
+            offsets = np.unique(frames.scan(_mapped(segment.path), len(frames.MAGIC)).offsets).tolist()
+            for offset in reversed(offsets):
+                frame = self._block(segment, offset)
+                found += [Answer.decoded(frame.record(slot)) for slot in range(len(frame.keys))] if frame else []
+                if len(found) >= count:
+                    return found
+        return found
+
     def refresh(self) -> None:
         """Takes in what other processes have added: a look at the folder and at the files that still grow."""
         with self._lock:
@@ -291,12 +303,12 @@ def _release(waiting: list[asyncio.Future[None]], failure: StorageError | None) 
             done.set_exception(failure)
 
 
-def _mapped(path: Path) -> bytes | mmap.mmap:
+def _mapped(path: Path) -> memoryview:
     """The file's bytes without reading them."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _has_writer(path: Path) -> bool:
