@@ -60,6 +60,8 @@ class Asker:
     ) -> None:
         self.teacher = teacher
         self._backend, self._cache, self._meter, self._busy = backend, cache, meter, busy
+        self._by_uid = teacher.backend == "replay"
+        """Whether equal prompts about different samples may have different answers."""
         self._pending: dict[bytes, asyncio.Future[Completion]] = {}
         self._groups: dict[bytes, _Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,6 +93,8 @@ class Asker:
             raise TeacherError(f"a prompt for {prompt.model!r} was given to the teacher {self.teacher.name!r}")
         self._asked += 1
         digest = asked(prompt, self.teacher)
+        if self._by_uid:
+            digest += prompt.uid.encode()
         key = request_key(digest, index)
         shared = self._pending.get(key)
         if shared is not None:
@@ -132,8 +136,8 @@ class Asker:
                 wanted = [(index, key) for index, key in wanted if not self._came_meanwhile(index, key)]
             await self._fill(group.prompt, wanted)
         except InfimedError as error:
-            self._stopped = self._stopped or error
-            self._abandon(wanted, self._stopped)
+            self._stop(error)
+            self._abandon(wanted, self._stopped or error)
         except asyncio.CancelledError:
             self._abandon(wanted, self._stopped or TeacherError("stopped before it was answered"))
             raise
@@ -142,6 +146,10 @@ class Asker:
             raise
         finally:
             self._busy.discard(asyncio.current_task())
+
+    def _stop(self, error: InfimedError) -> None:
+        self._stopped = self._stopped or error
+        self._backend.closing = True
 
     def _came_meanwhile(self, index: int, key: bytes) -> bool:
         """Whether another process has the answer by now."""
@@ -213,7 +221,7 @@ class Asker:
     def _prompt_tokens_at_most(self, prompt: Prompt) -> int:
         """Upper bound of a prompt's tokens: two bytes of text a token, images as large as they are sent."""
         pixels = self.teacher.max_pixels
-        image = _IMAGE_TOKENS if pixels is None else min(_IMAGE_TOKENS, pixels // (28 * 28) + 2)
+        image = _IMAGE_TOKENS if pixels is None else min(_IMAGE_TOKENS, pixels * 3 // (28 * 28 * 2) + 2)
         total = 64
         for message in prompt.messages:
             for part in message.parts:
@@ -222,8 +230,7 @@ class Asker:
 
     async def finish(self, *, grace_s: float | None, say: Callable[[str], None]) -> None:
         """Ends the run: nothing further is sent, answers on their way are kept. None waits for them all."""
-        self._stopped = self._stopped or TeacherError("the teacher is closed")
-        self._backend.closing = True
+        self._stop(TeacherError("the teacher is closed"))
         for task in list(self._tasks):
             if task not in self._busy:
                 task.cancel()

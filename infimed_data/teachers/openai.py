@@ -75,6 +75,9 @@ class Served:
             field = self._tokens_field
             body = self._body(prompt, messages, count)
             await self.gate.enter()
+            if self.closing:
+                self.gate.leave()
+                return Outcomes.failed("stopped before it was sent", count, stopped=True)
             self._busy.add(task)
             start = time.monotonic()
             problem, wait_s, reached = "", None, True
