@@ -370,7 +370,9 @@ def test_keys_depend_on_what_is_asked_and_nothing_else() -> None:
     ]
     assert {asked(*case) for case in same} == {asked(one, teacher)}
     assert len({asked(one, teacher), *(asked(*case) for case in others)}) == len(others) + 1
-    assert asked(one, teacher).hex() == "80494721e7c1f69752cdd1d92d98da456a4317bac79a76dd7d66ce75fb4c8137", "answers that teams have paid for would be lost"
+    assert asked(one, teacher).hex() == "80494721e7c1f69752cdd1d92d98da456a4317bac79a76dd7d66ce75fb4c8137", (
+        "answers that teams have paid for would be lost"
+    )
 
 
 def test_replay(tmp_path: Path) -> None:
@@ -496,7 +498,7 @@ def killed_runs(folder: Path, *, count: int, kills: int, latency_s: float, seed:
                 assert script.asked[key] == asked_before[key], "a request that was answered was sent again"
         assert used(log) == whole
         sent_twice = sum(script.asked.values()) - count
-    assert unfinished and sent_twice <= 64 * unfinished
+    assert unfinished and sent_twice <= 2 * 64 * unfinished, "more than what was under way or not yet on disk"
     return {"killed_at_work": unfinished, "sent_twice_unanswered": sent_twice}
 
 

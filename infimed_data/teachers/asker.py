@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from infimed_data.errors import InfimedError, TeacherError
 from infimed_data.teachers.backends import open_backend
@@ -235,13 +237,44 @@ class Asker:
             if task not in self._busy:
                 task.cancel()
         under_way = [task for task in self._tasks if task in self._busy]
-        if under_way and grace_s is not None:
-            say(f"stopping: {len(under_way)} answers are on their way and get {grace_s:g} s; Ctrl-C again drops them")
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=grace_s)
+        if self._tasks and grace_s is None:
+            await asyncio.wait(list(self._tasks))
+        elif self._tasks:
+            with _next_ctrl_c() as again:
+                if under_way:
+                    say(
+                        f"stopping: {len(under_way)} answers are on their way and get {grace_s:g} s; "
+                        "Ctrl-C again drops them"
+                    )
+                all_done = asyncio.ensure_future(asyncio.wait(list(self._tasks)))
+                first: list[asyncio.Future[Any]] = [all_done, again]
+                await asyncio.wait(first, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+                all_done.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextmanager
+def _next_ctrl_c() -> Iterator[asyncio.Future[None]]:
+    """A future that the next Ctrl-C sets, in place of an exception at any line, which Python loses now and then."""
+    loop = asyncio.get_running_loop()
+    again: asyncio.Future[None] = loop.create_future()
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield again
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def set_it() -> None:
+        if not again.done():
+            again.set_result(None)
+
+    loop.add_signal_handler(signal.SIGINT, set_it)
+    try:
+        yield again
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
 
 
 @asynccontextmanager

@@ -63,9 +63,13 @@ class Replayed:
         """Request's key, or digest of uid and index, to (offset of its line, its choice in the line)."""
         try:
             self._file: BinaryIO = self._path.open("rb")
-            self._index()
         except OSError as error:
             raise TeacherError(f"replay: {self._path}: {error.strerror or error}") from None
+        try:
+            self._index()
+        except BaseException:
+            self._file.close()
+            raise
 
     def _index(self) -> None:
         following: dict[str, int] = {}
