@@ -192,6 +192,20 @@ def test_candidates_go_together_where_the_server_honours_n(fault: str | None, re
     assert [more[index].key for index in range(4)] == [found[index].key for index in range(4)]
 
 
+def test_candidates_go_together_in_a_small_window(tmp_path: Path) -> None:
+    script = Script(latency_s=0.002)
+    with serving(script) as url:
+
+        async def main() -> int:
+            async with open_teacher(teacher_at(url), cache=None, images=no_images) as ask:
+                work = ((n, question(n // 4), n % 4) for n in range(200))
+                found = [item async for item, _ in ask_all(ask, work, window=6)]
+                assert sorted(found) == list(range(200))
+                return ask.counts.requests
+
+        assert asyncio.run(main()) == 50
+
+
 def test_what_does_not_honour_n_is_remembered(tmp_path: Path) -> None:
     script = Script(faults={"always-refuse-n": 1.0})
     with serving(script) as url:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, TypeVar
 
 from infimed_data.errors import InfimedError, TeacherError
@@ -317,9 +318,10 @@ async def ask_all(
     ask: Asker, work: Iterable[tuple[Item, Prompt, int]], *, window: int | None = None
 ) -> AsyncIterator[tuple[Item, Completion]]:
     """(item, completion) as they come, for (item, prompt, index); at most `window` are under way, so that a long list
-    costs no memory. Candidates of one prompt should follow each other. Raises what stops the run."""
+    costs no memory. Candidates of one prompt that follow each other are asked for together, even beyond the window.
+    Raises what stops the run."""
     most = window or ask.window
-    upcoming = iter(work)
+    upcoming = groupby(work, key=lambda step: step[1])
     running: set[asyncio.Task[None]] = set()
     finished: asyncio.Queue[tuple[Item, Completion | BaseException]] = asyncio.Queue()
 
@@ -334,14 +336,15 @@ async def ask_all(
         more = True
         while more or left:
             while more and left < most:
-                step = next(upcoming, None)
-                if step is None:
+                together = next(upcoming, None)
+                if together is None:
                     more = False
                     break
-                task = asyncio.get_running_loop().create_task(one(*step))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                left += 1
+                for step in together[1]:
+                    task = asyncio.get_running_loop().create_task(one(*step))
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                    left += 1
             if not left:
                 return
             item, found = await finished.get()

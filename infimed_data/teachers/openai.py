@@ -59,7 +59,8 @@ class Served:
         self.retries = self.waits = 0
         self._tokens_field = "max_tokens"
         self._answered = self._refused = self._failed_in_a_row = 0
-        self._answered_at = time.monotonic()
+        self._told_since: float | None = None
+        """Since when the server has only told us to wait."""
 
     async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
         """See `Backend.request`. Where the server does not honour `n`, only the first candidate comes back."""
@@ -136,7 +137,7 @@ class Served:
         self.gate.taken()
         self._answered += 1
         self._failed_in_a_row = 0
-        self._answered_at = time.monotonic()
+        self._told_since = None
         if several:
             self.choices = len(reply.choices) >= several
         chosen = reply.choices[:count]
@@ -162,7 +163,7 @@ class Served:
         """The server will not answer this; asked again where `retry_refused` says so, or at another server."""
         self.gate.taken()
         self._refused += 1
-        self._answered_at = time.monotonic()
+        self._told_since = None
         if not self._answered and self._refused >= _HOPELESS:
             raise TeacherError(f"{self.server}: refused all of the first {self._refused} requests; the last: {problem}")
         refusal = Answer(
@@ -181,7 +182,8 @@ class Served:
             )
 
     async def _told_to_wait(self, wait_s: float, problem: str) -> None:
-        if wait_s > self._teacher.patience_s or time.monotonic() - self._answered_at > self._teacher.patience_s:
+        self._told_since = time.monotonic() if self._told_since is None else self._told_since
+        if time.monotonic() + wait_s - self._told_since > self._teacher.patience_s:
             raise TeacherError(
                 f"{self.server}: asks to wait for longer than patience_s ({self._teacher.patience_s:g} s): {problem}; "
                 "run the same command later, it goes on"

@@ -43,6 +43,7 @@ class _Wanted(NamedTuple):
     candidates: int
     messages: list[dict[str, Any]]
     done: asyncio.Future[Outcomes]
+    task: Any
 
 
 def load_engine(teacher: Teacher) -> Engine:
@@ -92,7 +93,7 @@ class InProcess:
         except Reject as reject:
             return Outcomes.failed(f"{reject.rule}: {reject.value}", count)
         loop = asyncio.get_running_loop()
-        wanted = _Wanted(prompt, count, messages, loop.create_future())
+        wanted = _Wanted(prompt, count, messages, loop.create_future(), asyncio.current_task())
         self._waiting.append(wanted)
         if not self._running:
             self._running = True
@@ -110,6 +111,7 @@ class InProcess:
         while self._waiting and (not batch or candidates + self._waiting[0].candidates <= self._teacher.max_in_flight):
             batch.append(self._waiting.pop(0))
             candidates += batch[-1].candidates
+        self._busy.update(wanted.task for wanted in batch)
         if self._thread is None:
             # A daemon: Ctrl-C must not wait for a batch that takes an hour.
             loop = asyncio.get_running_loop()
