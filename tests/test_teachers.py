@@ -251,6 +251,27 @@ def test_another_process_is_heard_at_once(tmp_path: Path) -> None:
     assert sum(script.asked.values()) == 1
 
 
+def test_two_processes_with_the_same_work_share_it(tmp_path: Path) -> None:
+    """Both ask everything; the one that starts later finds what the other has by the time it would send."""
+    script = Script(latency_s=0.05)
+    with serving(script) as url:
+
+        async def one(cache: RequestCache, order: int) -> None:
+            async with open_teacher(teacher_at(url, max_in_flight=4), cache=cache, images=no_images) as ask:
+                work = some(120)[::order]
+                found = [completion async for _, completion in ask_all(ask, work, window=120)]
+                assert len(found) == 120 and all(completion.error is None for completion in found)
+
+        async def main() -> None:
+            caches = RequestCache(tmp_path), RequestCache(tmp_path)
+            await asyncio.gather(one(caches[0], 1), one(caches[1], -1))
+            for cache in caches:
+                cache.close()
+
+        asyncio.run(main())
+    assert sum(script.asked.values()) <= 120 + 8, "more than what both had under way when they met"
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

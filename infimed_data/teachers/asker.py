@@ -37,7 +37,7 @@ class Counts:
     asked: int
     """Candidates that were asked for."""
     cached: int
-    """Of these, remembered, or asked for by somebody else at the same moment."""
+    """Of these, remembered (refusals too), or asked for by somebody else at the same moment."""
     answered: int
     failed: int
     """Without an answer after all tries, refused by the server among them."""
@@ -173,20 +173,30 @@ class Asker:
                     group.wanted.append(one)
                     self._start(self._send(one[1], group))
                 return
-            outcomes = await self._request(prompt, [index for index, _ in wanted])
+            outcomes = await self._request(prompt, wanted)
+            if not outcomes.found:
+                wanted = [(index, key) for index, key in wanted if not self._came_meanwhile(index, key)]
+                continue
             served, wanted = wanted[: len(outcomes.found)], wanted[len(outcomes.found) :]
             await self._deliver(served, outcomes)
 
-    async def _request(self, prompt: Prompt, indices: list[int]) -> Outcomes:
+    async def _request(self, prompt: Prompt, wanted: list[tuple[int, bytes]]) -> Outcomes:
+        def news() -> bool:
+            if self._cache is None:
+                return False
+            self._cache.refresh()
+            return any(self._known(key) is not None for _, key in wanted)
+
+        indices = [index for index, _ in wanted]
         hold = await self._meter.hold(self._prompt_tokens_at_most(prompt), len(indices) * prompt.sampling.max_tokens)
         outcomes: Outcomes | None = None
         try:
-            outcomes = await self._backend.request(prompt, indices)
+            outcomes = await self._backend.request(prompt, indices, news)
         finally:
             took = (
                 (outcomes.prompt_tokens, outcomes.completion_tokens, outcomes.cached_tokens) if outcomes else (0, 0, 0)
             )
-            self._meter.settle(hold, *took, sent=outcomes is not None)
+            self._meter.settle(hold, *took, sent=outcomes is not None and bool(outcomes.found))
         return outcomes
 
     async def _deliver(self, served: list[tuple[int, bytes]], outcomes: Outcomes) -> None:

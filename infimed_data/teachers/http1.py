@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,7 @@ __all__ = ["Connections", "Dropped", "Response"]
 
 MAX_HEAD = 1 << 16
 MAX_BODY = 1 << 28
+_STALE_S = 0.2
 
 
 class Dropped(Exception):  # noqa: N818  (it names what happened to the connection)
@@ -223,29 +225,37 @@ class Connections:
         exchange: _Exchange | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                while self._idle:
-                    exchange = self._idle.pop()
-                    if not exchange.usable:
-                        continue
+                exchange = self._kept()
+                response = None
+                if exchange is not None:
+                    sent = time.monotonic()
                     try:
                         response = await exchange.request([head, body])
                     except Dropped:
-                        if not exchange.fresh:
+                        # The server may have closed the kept connection before it read the request: once more, on a
+                        # new one. Later than that it has read it, and this is a try that failed.
+                        if not exchange.fresh or time.monotonic() - sent > _STALE_S:
                             raise
-                        continue  # the server had closed the kept connection before it read the request
-                    break
-                else:
+                if response is None:
                     exchange = await self._connect()
                     response = await exchange.request([head, body])
         except BaseException:
             if exchange is not None:
                 exchange.drop()
             raise
+        assert exchange is not None
         if exchange.usable:
             self._idle.append(exchange)
         elif exchange.transport is not None:
             exchange.transport.close()
         return response
+
+    def _kept(self) -> _Exchange | None:
+        while self._idle:
+            exchange = self._idle.pop()
+            if exchange.usable:
+                return exchange
+        return None
 
     async def _connect(self) -> _Exchange:
         loop = asyncio.get_running_loop()

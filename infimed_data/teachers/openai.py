@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -28,6 +28,8 @@ __all__ = ["Served"]
 
 _PATH = "/chat/completions"
 _TOP_LOGPROBS = 5
+_FRESH_S = 0.02
+"""How old a look into the cache may be when a request is sent."""
 _HOPELESS = 20
 """Requests that may all be refused, or fail one after the other, before the run stops."""
 
@@ -62,7 +64,7 @@ class Served:
         self._told_since: float | None = None
         """Since when the server has only told us to wait."""
 
-    async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
+    async def request(self, prompt: Prompt, indices: Sequence[int], news: Callable[[], bool]) -> Outcomes:
         """See `Backend.request`. Where the server does not honour `n`, only the first candidate comes back."""
         count = len(indices)
         task = asyncio.current_task()
@@ -72,6 +74,7 @@ class Served:
             return Outcomes.failed(f"{reject.rule}: {reject.value}", count)
         attempt = 0
         several = count if count > 1 else 0  # stays when the server would not take it, so that this is remembered
+        looked = time.monotonic()
         while True:
             field = self._tokens_field
             body = self._body(prompt, messages, count)
@@ -79,6 +82,11 @@ class Served:
             if self.closing:
                 self.gate.leave()
                 return Outcomes.failed("stopped before it was sent", count, stopped=True)
+            if time.monotonic() - looked > _FRESH_S:
+                looked = time.monotonic()
+                if news():
+                    self.gate.leave()
+                    return Outcomes.nothing()
             self._busy.add(task)
             start = time.monotonic()
             problem, wait_s, reached = "", None, True

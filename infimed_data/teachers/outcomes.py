@@ -34,6 +34,11 @@ class Outcomes:
     cached_tokens: int
 
     @staticmethod
+    def nothing() -> Outcomes:
+        """Nothing was sent."""
+        return Outcomes([], 0, 0, 0)
+
+    @staticmethod
     def failed(error: str, count: int, *, stopped: bool = False) -> Outcomes:
         """The same failure for `count` candidates."""
         return Outcomes([Failure(error, stopped)] * count, 0, 0, 0)
@@ -50,8 +55,12 @@ class Backend(Protocol):
     closing: bool
     """Set when the run ends: nothing further is begun."""
 
-    async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
-        """Outcomes of these candidates, or of the first few of them; raises `TeacherError` for what stops the run."""
+    async def request(self, prompt: Prompt, indices: Sequence[int], news: Callable[[], bool]) -> Outcomes:
+        """Outcomes of these candidates, or of the first few of them; raises `TeacherError` for what stops the run.
+
+        `news` says, after a wait, whether another process has one of them by now: then nothing is sent, and no outcome
+        comes back.
+        """
         ...
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ A line without an index is the next candidate of its sample. The file is read by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,7 +94,7 @@ class Replayed:
                 following[uid] = max(following.get(uid, 0), index + 1)
                 self._places.setdefault(_by_uid(uid, index), (start, choice))
 
-    async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
+    async def request(self, prompt: Prompt, indices: Sequence[int], news: Callable[[], bool]) -> Outcomes:
         """See `Backend.request`: by the request's key, or by the sample that the prompt is about."""
         digest = asked(prompt, self._teacher)
         return Outcomes([self._find(prompt, digest, index) for index in indices], 0, 0, 0)

@@ -85,7 +85,7 @@ class InProcess:
         self._running = False
         self.closing = False
 
-    async def request(self, prompt: Prompt, indices: Sequence[int]) -> Outcomes:
+    async def request(self, prompt: Prompt, indices: Sequence[int], news: Callable[[], bool]) -> Outcomes:
         """See `Backend.request`; raises `TeacherError` where the engine cannot be loaded or has died."""
         count = len(indices)
         try:
