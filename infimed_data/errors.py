@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "BudgetError",
     "BuildError",
     "InfimedError",
     "ManifestError",
     "QueryError",
     "SourceError",
     "StorageError",
+    "TeacherError",
     "VerifyError",
     "did_you_mean",
     "disk_error",
@@ -48,6 +50,14 @@ class QueryError(InfimedError, ValueError):
 
 class VerifyError(InfimedError, ValueError):
     """Labelled cases for the verifier that cannot be read, with file and line."""
+
+
+class TeacherError(InfimedError, RuntimeError):
+    """A teacher that cannot be asked: no key, no such model, nothing that listens. What was answered before is kept."""
+
+
+class BudgetError(TeacherError):
+    """A budget that is spent. Answers in flight were kept; the same command goes on from them."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

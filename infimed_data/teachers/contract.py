@@ -55,6 +55,8 @@ class Prompt:
     sampling: Sampling
     name: str
     """Name of the prompt's template and its digest, such as `reflective@3f2a90c1`; recorded, not part of the key."""
+    uid: str = ""
+    """Sample that it is about, by which `replay` may find finished answers; not part of the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class Completion:
     """`stop`, `length` (cut off at max_tokens), or what else the server said; `error` where nothing came back."""
     prompt_tokens: int
     completion_tokens: int
+    """Where several candidates came in one request, the server says only their sum; it is shared out by their text."""
     latency_s: float
     """Of the request that was answered, without waiting and earlier attempts."""
     cached: bool
@@ -78,6 +81,8 @@ class Completion:
     """Mean entropy in nats of the answer's tokens, where the server gave log-probabilities."""
     error: str | None = None
     """Why nothing came back, after all retries."""
+    backend: str = ""
+    """`openai`, `vllm` or `replay`: where it came from."""
 
 
 class Ask(Protocol):

@@ -1,0 +1,121 @@
+"""What a run would ask and cost, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from infimed_data.images import image_tokens
+from infimed_data.teachers.cache import RequestCache
+from infimed_data.teachers.contract import ImagePart, Prompt
+from infimed_data.teachers.keys import asked, request_key
+from infimed_data.teachers.settings import Teacher
+
+__all__ = ["Estimate", "History", "estimate", "history", "prompt_tokens"]
+
+_SAMPLE = 2000
+"""Remembered answers that the expected length is taken from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would ask for. Tokens and price are expected values, and only of what is not remembered."""
+
+    candidates: int
+    cached: int
+    """Candidates that are remembered, and cost nothing."""
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    completion_from: int
+    """Remembered answers that the length of a completion was taken from; 0: it is half of max_tokens."""
+    usd: float | None
+    """None where the teacher has no price."""
+
+    @property
+    def cached_share(self) -> float:
+        """Share of the candidates that are remembered."""
+        return self.cached / self.candidates if self.candidates else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a model's answers."""
+
+    answers: int
+    mean_tokens: float
+
+
+def history(cache: RequestCache | None, model: str, *, name: str = "") -> History | None:
+    """Lengths of a model's latest answers to the prompt template called `name`, or else to any; None without any."""
+    if cache is None:
+        return None
+    same_name, any_name = [], []
+    for answer in cache.latest(_SAMPLE):
+        if answer.model == model and answer.refused is None:
+            any_name.append(answer.completion_tokens)
+            if answer.name == name:
+                same_name.append(answer.completion_tokens)
+    lengths = same_name or any_name
+    return History(len(lengths), sum(lengths) / len(lengths)) if lengths else None
+
+
+def prompt_tokens(prompt: Prompt, image_size: Callable[[str], tuple[int, int]], *, max_pixels: int | None) -> int:
+    """Expected tokens: a quarter of ASCII's bytes and 0.7 of other characters, images as Qwen2.5-VL counts them after
+    they were scaled to `max_pixels`, and 5 a message. `image_size` gives (width, height) of a picture by its digest."""
+    total = 0.0
+    for message in prompt.messages:
+        total += 5
+        for part in message.parts:
+            if isinstance(part, ImagePart):
+                width, height = image_size(part.digest)
+                if max_pixels is not None and width * height > max_pixels:
+                    scale = (max_pixels / (width * height)) ** 0.5
+                    width, height = max(1, int(width * scale)), max(1, int(height * scale))
+                total += image_tokens(width, height) + 2
+            else:
+                ascii_chars = len(part.text) if part.text.isascii() else sum(map(str.isascii, part.text))
+                total += ascii_chars / 4 + (len(part.text) - ascii_chars) * 0.7
+    return round(total)
+
+
+def estimate(
+    teacher: Teacher,
+    work: Iterable[tuple[Prompt, Iterable[int]]],
+    *,
+    cache: RequestCache | None,
+    image_size: Callable[[str], tuple[int, int]],
+) -> Estimate:
+    """The estimate for (prompt, indices of its candidates). A prompt is paid once for all of its candidates, except
+    where `multiple_choices: false` says that the server does not honour `n`."""
+    candidates = cached = requests = asked_tokens = from_answers = 0
+    expected = 0.0
+    known: dict[str, History | None] = {}
+    seen: set[bytes] = set()
+    for prompt, indices in work:
+        digest = asked(prompt, teacher)
+        missing = 0
+        for index in indices:
+            candidates += 1
+            key = request_key(digest, index)
+            remembered = cache.get(key) if cache is not None else None
+            if key in seen or (remembered is not None and remembered.refused is None):
+                cached += 1
+            else:
+                missing += 1
+                seen.add(key)
+        if not missing:
+            continue
+        sent = missing if teacher.multiple_choices is False else 1
+        requests += sent
+        asked_tokens += sent * prompt_tokens(prompt, image_size, max_pixels=teacher.max_pixels)
+        if prompt.name not in known:
+            known[prompt.name] = history(cache, prompt.model, name=prompt.name)
+        past = known[prompt.name]
+        from_answers = max(from_answers, past.answers if past else 0)
+        length = past.mean_tokens if past else prompt.sampling.max_tokens / 2
+        expected += missing * min(length, prompt.sampling.max_tokens)
+    usd = teacher.price.usd(asked_tokens, round(expected)) if teacher.price else None
+    if teacher.backend == "replay":
+        usd = 0.0
+    return Estimate(candidates, cached, requests, asked_tokens, round(expected), from_answers, usd)
