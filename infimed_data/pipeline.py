@@ -18,7 +18,17 @@ from infimed_data.index import IndexTask, write_index
 from infimed_data.lock import build_digest, check_inputs, lock_of, sources_table
 from infimed_data.manifest import Filters, Manifest, Reads
 from infimed_data.mix import meta_fields
-from infimed_data.outputs import Decided, Unit, decide, deciding_columns, gather, write_build, write_leaks
+from infimed_data.outputs import (
+    Decided,
+    Unit,
+    decide,
+    deciding_columns,
+    gather,
+    write_build,
+    write_evidence,
+    write_leaks,
+    write_lookalikes,
+)
 from infimed_data.pair_stages import Compared, Part, compare
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
 from infimed_data.source_stages import HEAVY_BYTES, Read, read_source
@@ -223,6 +233,19 @@ def _finish(
         if compared.leaks is not None and compared.benchmarks is not None:
             pairs = [pair for part in benchmark_parts for pair in zip(part.rows, part.part_rows, strict=True)]
             files |= write_leaks(partial, decided.rows, compared.leaks, compared.benchmarks, pairs)
+            files |= write_evidence(
+                partial,
+                spill,
+                decided.rows,
+                compared.leaks,
+                compared.benchmarks,
+                [(part.place, part.images) for part in (*parts, *benchmark_parts)],
+                manifest,
+                engine,
+                quiet=options.quiet,
+            )
+        if len(compared.pictures):
+            files |= write_lookalikes(partial, compared.pictures)
         lock = lock_of(
             plan,
             [*reads, *benchmark_reads],

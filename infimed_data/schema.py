@@ -18,6 +18,7 @@ __all__ = [
     "CATEGORIES",
     "CONFIRMED",
     "DROPS",
+    "EVIDENCE",
     "IMAGES",
     "LABELS",
     "LEAKS",
@@ -340,6 +341,9 @@ BENCHMARKS = pa.schema(
     ]
 )
 """The benchmark rows that `leaks` names; without their answers."""
+
+EVIDENCE = pa.schema([("digest", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("jpeg", pa.binary())])
+"""Small copies of the pictures that leaks name, for people to look at, with the size that the picture has itself."""
 
 ORIGINS = pa.schema([("uid", pa.string()), ("file", pa.string()), ("row_number", pa.int64())])
 """Where each row was read: file within its source's location, and position in it from 0. The only table that changes

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,10 +27,12 @@ from infimed_data.words import word_digests, word_lists
 
 __all__ = [
     "ImageTask",
+    "PlacedImage",
     "TextTask",
     "measure_images",
     "measure_texts",
     "read_image_bytes",
+    "read_placed",
 ]
 
 _FIGURE = (
@@ -254,6 +256,25 @@ def read_image_bytes(place: Place, refs: Sequence[str], *, max_bytes: int) -> It
     cells = sorted((split_cell(ref), ref) for ref in refs if is_cell(ref))
     for (path, group, column), members in groupby(cells, key=lambda c: (c[0].path, c[0].row_group, c[0].column)):
         yield from _cells(place, path, group, column, [(cell.row, ref) for cell, ref in members], max_bytes)
+
+
+class PlacedImage(NamedTuple):
+    """A picture, and where its bytes are."""
+
+    digest: str
+    place: Place
+    ref: str
+
+
+def read_placed(images: Sequence[PlacedImage], *, max_bytes: int) -> Iterator[tuple[PlacedImage, bytes | Reject]]:
+    """(picture, bytes or why not) of each picture, wherever it lies."""
+    by_place: dict[tuple[Path, str | None], list[PlacedImage]] = {}
+    for image in images:
+        by_place.setdefault((image.place.root, image.place.only), []).append(image)
+    for own in by_place.values():
+        named = {image.ref: image for image in own}
+        for ref, data in read_image_bytes(own[0].place, sorted(named), max_bytes=max_bytes):
+            yield named[ref], data
 
 
 def _cells(

@@ -174,6 +174,8 @@ class Decontaminate(_Record):
     """Share of a vignette's weight that makes it near; shorter questions need more, up to nearly all of it."""
     specific: float = Field(default=3.0, ge=0)
     """Weight of a question that is no template: about the number of words and neighbours that few other texts have."""
+    keep_pictures: int = Field(default=2000, ge=0)
+    """Pictures of leaks that the build keeps a small copy of, for the page of `infimed-data leaks`; 0: none."""
     review: str | None = None
     """File of marks (`review.jsonl`) that the page of `infimed-data leaks` saves, beside the manifest that names it: a
     match marked wrong drops nothing, one marked right drops whatever its action is."""

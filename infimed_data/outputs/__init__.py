@@ -3,10 +3,23 @@
 decide.py   where every row ends
 write.py    the tables of a build
 leaks.py    what decontamination found
+evidence.py   what people look at to judge it
 """
 
 from infimed_data.outputs.decide import Decided, decide, deciding_columns, gather, strata_table
+from infimed_data.outputs.evidence import write_evidence, write_lookalikes
 from infimed_data.outputs.leaks import write_leaks
 from infimed_data.outputs.write import Unit, write_build
 
-__all__ = ["Decided", "Unit", "decide", "deciding_columns", "gather", "strata_table", "write_build", "write_leaks"]
+__all__ = [
+    "Decided",
+    "Unit",
+    "decide",
+    "deciding_columns",
+    "gather",
+    "strata_table",
+    "write_build",
+    "write_evidence",
+    "write_leaks",
+    "write_lookalikes",
+]
