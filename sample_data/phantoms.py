@@ -81,6 +81,21 @@ class _Canvas:
     y: Plane
     pixel: float
 
+    def of_one_body(self, rng: np.random.Generator) -> _Canvas:
+        """The coordinates of a body that is not built, and does not lie, as the next one does."""
+        turn = rng.uniform(-0.10, 0.10)
+        wide, tall = rng.uniform(0.88, 1.08), rng.uniform(1.02, 1.12)
+        right, down = rng.uniform(-0.05, 0.05, 2)
+        x = (self.x * np.cos(turn) + self.y * np.sin(turn) - right) / wide
+        y = (self.y * np.cos(turn) - self.x * np.sin(turn) - down) / tall
+        bend = 0.022
+        return _Canvas(x + bend * _noise(x.shape, rng, 4), y + bend * _noise(x.shape, rng, 4), self.pixel)
+
+    def seen_at(self, body: _Canvas, x: float, y: float) -> tuple[float, float]:
+        """Where in this picture a place of the body is."""
+        at = np.unravel_index(np.argmin(np.hypot(body.x - x, body.y - y)), body.x.shape)
+        return float(self.x[at]), float(self.y[at])
+
 
 _FIELD: Final[dict[Modality, tuple[float, float, float, float]]] = {
     "xray": (0.42, -0.24, 0.09, 0.37),
@@ -240,15 +255,17 @@ def _places(modality: Modality, finding: Finding, rng: np.random.Generator) -> l
 def draw_scene(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
     """The scene as a square `L` picture of `size` pixels a side. Image left is the patient's right.
 
-    The same scene, size and generator state give the same pixels. `rng` moves the marks within their organ and draws
-    the noise; it never changes what `questions` would answer.
+    The same scene, size and generator state give the same pixels. `rng` gives every picture a body of its own, moves
+    the marks within their organ and draws the noise; it never changes what `questions` would answer.
     """
     axis = (np.arange(size) + 0.5) * 2.0 / size - 1.0
     canvas = _Canvas(x=np.tile(axis, (size, 1)), y=np.tile(axis[:, None], (1, size)), pixel=2.0 / size)
     organs = {"xray": _chest_film, "ct": _head_ct, "mri": _abdomen_mri, "us": _ultrasound}
-    plane = organs[scene.modality](canvas, scene.enlarged, rng)
+    body = canvas.of_one_body(rng)
+    plane = organs[scene.modality](body, scene.enlarged, rng)
     for finding in scene.findings:
-        for cx, cy in _places(scene.modality, finding, rng):
+        for place in _places(scene.modality, finding, rng):
+            cx, cy = canvas.seen_at(body, *place)
             turn = float(rng.uniform(-0.5, 0.5)) + (np.pi / 2 if finding.shape == "triangle" else 0.0)
             mask = _mark(canvas, finding.shape, cx, cy, RADIUS[finding.size], turn)
             plane = _blend(plane, mask, _MARK_LEVEL[scene.modality])
