@@ -157,15 +157,19 @@ def _compare_pictures(
     say: Say,
     quiet: bool,
 ) -> ComparedPictures:
-    """The pictures that have to be compared: sources' with benchmarks', and with one another for near-duplicates."""
+    """The pictures that have to be compared: sources' with benchmarks', and with one another where that matters: for
+    near-duplicates, for caps by picture and for splits that no picture may cross.
+    """
     looked_for = any(not manifest.decontaminate.is_off(grade) for grade in ("same_item", "same_image"))
     held = [*benchmark_parts] if looked_for else []
     pictures = [
         Pictures(part.place, part.images, part.image_content, part in benchmark_parts) for part in (*parts, *held)
     ]
+    outputs = [output for _, output in manifest.outputs.items()]
+    split = any(output.validation or output.mixture.max_per_image for output in outputs)
     return compare_pictures(
         pictures,
-        within_sources=manifest.dedup.near,
+        within_sources=manifest.dedup.near or split,
         limits=manifest.limits,
         work=work,
         engine=engine,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -55,3 +57,24 @@ def shared_cases() -> Path:
     if not path.is_file():
         pytest.skip(f"no labelled cases at {path}")
     return path
+
+
+def place_of_rows(build: Path) -> dict[tuple[str, str], str]:
+    """uid by (source, where: key or `FILE row N`)."""
+    found = {}
+    for row in pl.read_parquet(build / "origins.parquet").to_dicts():
+        source, _, key = row["uid"].split("/", 2)
+        found[source, f"{Path(row['file']).name} row {row['row_number']}"] = row["uid"]
+        found[source, key] = row["uid"]
+    return found
+
+
+def planted_uid(plant: dict[str, str], places: dict[tuple[str, str], str]) -> str | None:
+    """uid of the row where `sample_data/planted.json` says that something is, or None if the build has no such row."""
+    source, _, rest = plant["where"].partition("/")
+    if source == "chat":
+        source = Path(rest.split()[0]).stem
+    numbered = re.match(r"(\S+) row (\d+)", rest)
+    named = re.search(r"(?:qid|id) (\S+)$", rest)
+    place = named[1] if named else f"{Path(numbered[1]).name} row {numbered[2]}" if numbered else rest
+    return places.get((source, place))

@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from conftest import place_of_rows, planted_uid
 from PIL import Image
 
 from infimed_data.pipeline import build as run_build
@@ -116,9 +117,9 @@ def lines_of(done: "subprocess.CompletedProcess[str]", count: int = 1) -> list[s
     wrong = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     others = [line for line in done.stderr.splitlines() if not line.startswith("error: ")]
     assert len(wrong) == count, done.stderr
-    assert all(re.match(r"(ingest|texts|images|filter|near|bench|match|decide|warning:?) ", line) for line in others), (
-        done.stderr
-    )
+    assert all(
+        re.match(r"(ingest|texts|images|filter|pairs|near|bench|match|decide|warning:?) ", line) for line in others
+    ), done.stderr
     return wrong
 
 
@@ -470,16 +471,6 @@ def test_two_builds_at_once(tmp_path: Path) -> None:
 # The defects planted in the sample data
 
 
-def place_of_rows(build: Path) -> dict[tuple[str, str], str]:
-    """uid by (source, where: key or `FILE row N`)."""
-    found = {}
-    for row in pl.read_parquet(build / "origins.parquet").to_dicts():
-        source, _, key = row["uid"].split("/", 2)
-        found[source, f"{Path(row['file']).name} row {row['row_number']}"] = row["uid"]
-        found[source, key] = row["uid"]
-    return found
-
-
 RULES: dict[str, tuple[str, ...]] = {
     "truncated_image": ("image_unreadable",),
     "empty_image_file": ("image_unreadable",),
@@ -508,13 +499,7 @@ def test_every_planted_defect_of_the_demo_ended_as_planned(demo_build: Path) -> 
     gone, stay, where = drops(demo_build), kept(demo_build), place_of_rows(demo_build)
     wrong, seen = [], set()
     for plant in json.loads((SAMPLES / "planted.json").read_text()):
-        source, _, rest = plant["where"].partition("/")
-        if source == "chat":
-            source = Path(rest.split()[0]).stem
-        numbered = re.match(r"(\S+) row (\d+)", rest)
-        named = re.search(r"(?:qid|id) (\S+)$", rest)
-        place = named[1] if named else f"{Path(numbered[1]).name} row {numbered[2]}" if numbered else rest
-        uid = where.get((source, place))
+        uid = planted_uid(plant, where)
         if uid is None:
             continue
         kind = plant["kind"]

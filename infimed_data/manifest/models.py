@@ -137,7 +137,8 @@ class Dedup(_Record):
     short_text: float = Field(default=0.9, ge=0.5, le=1)
     """The same of word pairs, for texts of up to 40 words, in which one word may turn the question round."""
     image_score: float = Field(default=0.8, ge=0, le=1)
-    """Smallest score of two pictures that count as one; a picture and its mirror image are two."""
+    """Smallest score of two pictures that count as one, also for `max_per_image` and for splits; a picture and its
+    mirror image are two."""
     prefer: tuple[str, ...] = ()
     """Sources whose copy is kept first; the rest follow in the manifest's order. Ties: the smallest uid."""
 
