@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from infimed_data.dedup.confirm import CONFIRMED_SCORE, SIDE, Comparison, Hint, Picture, compare, verdict
+from infimed_data.dedup.confirm import SIDE, Comparison, Hint, Picture, compare, verdict
 from infimed_data.images import GreyCopy, grey_copy
 from infimed_data.schema import CONFIRMED, Reject
 from infimed_data.signals import read_image_bytes

@@ -78,23 +78,23 @@ def _find(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
     planes = np.empty((len(_STEPS) + 1, SIDE, SIDE, count), np.int16)  # pictures last: long runs for every operation
     squares = np.empty((count, SIDE, SIDE), np.uint8)
     for square, picture in zip(squares, pictures, strict=True):
-        rows, columns = picture.shape
-        square[:rows, :columns] = picture
-        square[:rows, columns:] = picture[:, -1:]
-        square[rows:] = square[rows - 1]
+        height, width = picture.shape
+        square[:height, :width] = picture
+        square[:height, width:] = picture[:, -1:]
+        square[height:] = square[height - 1]
     spare = np.empty(planes.shape[1:], np.int16)
     np.multiply(squares.transpose(1, 2, 0), np.int16(_GREY), out=planes[0])
     _smooth(planes[0], 1, planes[0], spare)
-    for level, spacings in enumerate(_STEPS):
-        source = planes[level]
+    for number, spacings in enumerate(_STEPS):
+        source = planes[number]
         for spacing in spacings:
-            _smooth(source, spacing, planes[level + 1], spare)
-            source = planes[level + 1]
+            _smooth(source, spacing, planes[number + 1], spare)
+            source = planes[number + 1]
     which, level, y, x, response = _extrema(planes)
-    sizes = np.array([picture.shape for picture in pictures]) - _EDGE
-    inside = np.flatnonzero((np.minimum(y, x) >= _EDGE) & (y < sizes[which, 0]) & (x < sizes[which, 1]))
+    ends = np.array([picture.shape for picture in pictures]) - _EDGE
+    inside = np.flatnonzero((np.minimum(y, x) >= _EDGE) & (y < ends[which, 0]) & (x < ends[which, 1]))
     # The strongest first; a finer level, an upper row, a column to the left first where two are equally strong.
-    rank = ((which << 15) - response << 15) + ((level * SIDE + y) * SIDE + x)
+    rank = (((which << 15) - response) << 15) + ((level * SIDE + y) * SIDE + x)
     order = inside[np.argsort(rank[inside])]
     starts = np.searchsorted(which[order], np.arange(count + 1))
     kept = order[np.arange(len(order)) - starts[which[order]] < MAX_KEYPOINTS]
@@ -169,7 +169,8 @@ def _refine(
     last = len(planes) - 2
 
     def response(of: NDArray[np.int64], row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.int64]:
-        return planes[of + 1, row, column, which].astype(np.int64) - planes[of, row, column, which]
+        found: NDArray[np.int64] = planes[of + 1, row, column, which].astype(np.int64) - planes[of, row, column, which]
+        return found
 
     centre = response(level, y, x)
     polarity = np.where(centre > 0, 1, -1)
@@ -185,7 +186,9 @@ def _refine(
 def _vertex(before: NDArray[np.int64], at: NDArray[np.int64], after: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
     """Where the parabola through three values has its top, in parts of `unit`, at most half a step away."""
     bend = np.minimum(before - 2 * at + after, -1)
-    return np.clip(np.rint((before - after) * unit / (2 * bend)), -(unit // 2), unit // 2).astype(np.int64)
+    top = np.clip(np.rint((before - after) * unit / (2 * bend)), -(unit // 2), unit // 2)
+    whole: NDArray[np.int64] = top.astype(np.int64)
+    return whole
 
 
 class _Tables(NamedTuple):

@@ -79,7 +79,7 @@ def look(data: bytes, *, max_pixels: int, canvas: Canvas | None = None) -> Look:
     seen = decode(data, max_pixels=max_pixels, canvas=canvas)
     rows, columns = seen.pixels.shape
     step_y, step_x = -(-rows // _SAMPLED_SIDE), -(-columns // _SAMPLED_SIDE)
-    grid = seen.pixels[step_y // 2 :: step_y, step_x // 2 :: step_x]
+    grid: NDArray[Any] = seen.pixels[step_y // 2 :: step_y, step_x // 2 :: step_x]
     return Look(
         digest=seen.digest,
         format=seen.format,

@@ -15,7 +15,17 @@ from PIL import Image, ImageFile, ImageOps
 
 from infimed_data.schema import Reject
 
-__all__ = ["FORMATS", "Canvas", "Decoded", "blob_digest", "canonical", "decode", "is_deep", "open_image", "to_eight_bits"]
+__all__ = [
+    "FORMATS",
+    "Canvas",
+    "Decoded",
+    "blob_digest",
+    "canonical",
+    "decode",
+    "is_deep",
+    "open_image",
+    "to_eight_bits",
+]
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 """Decoders that are allowed to run on foreign bytes; Pillow's for JPEG also opens MPO."""
@@ -74,7 +84,7 @@ class Canvas:
         return self._memory[: image.width * image.height * 4] if image is self._image else None
 
 
-_map_buffer: Any = getattr(Image.core, "map_buffer", None)
+_map_buffer: Any = getattr(getattr(Image, "core", None), "map_buffer", None)
 _LARGEST_CANVAS = 64 << 20
 
 

@@ -58,13 +58,15 @@ def luminance(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Luminance of RGB pixels in Pillow's weights (ITU-R 601)."""
     red, green, blue = (((pixels >> np.uint32(shift)) & np.uint32(0xFF)) for shift in (0, 8, 16))
     weighed = red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471) + np.uint32(0x8000)
-    return (weighed >> np.uint32(16)).astype(np.uint8)
+    grey: NDArray[np.uint8] = (weighed >> np.uint32(16)).astype(np.uint8)
+    return grey
 
 
 def _every_second(pixels: NDArray[Any]) -> NDArray[Any]:
     """Every second pixel of every second row: the lower half of a word of two pixels."""
     pairs = pixels[: pixels.shape[0] // 2 * 2 : 2, : pixels.shape[1] // 2 * 2]
-    return pairs.view(np.uint16 if pixels.dtype == np.uint8 else np.uint64).astype(pixels.dtype)
+    even: NDArray[Any] = pairs.view(np.uint16 if pixels.dtype == np.uint8 else np.uint64).astype(pixels.dtype)
+    return even
 
 
 def _whole_blocks(plane: NDArray[Any], step: int) -> NDArray[Any]:
@@ -78,7 +80,7 @@ def _whole_blocks(plane: NDArray[Any], step: int) -> NDArray[Any]:
 def _sum_rows(values: NDArray[Any], step: int) -> NDArray[Any]:
     """Sums of `step` rows each."""
     rows = values.reshape(values.shape[0] // step, step, values.shape[1])
-    total = rows[:, 0] + rows[:, 1]
+    total: NDArray[Any] = rows[:, 0] + rows[:, 1]
     for number in range(2, step):
         total += rows[:, number]
     return total
