@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from infimed_data.images import Look, blob_digest, finish, look
+from infimed_data.images import Canvas, Look, blob_digest, finish, look
 from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
@@ -223,6 +223,7 @@ def measure_images(task: ImageTask) -> dict[str, int]:
     rows: list[dict[str, Any]] = []
     fresh: dict[str, dict[str, Any]] = {}
     looks: dict[str, Look] = {}
+    canvas = Canvas()
     for ref, data in read_image_bytes(task.place, task.refs, max_bytes=task.max_bytes):
         if isinstance(data, Reject):
             rows.append({"ref": ref, "error": data.rule, "error_value": data.value, "error_limit": data.limit})
@@ -234,7 +235,7 @@ def measure_images(task: ImageTask) -> dict[str, int]:
         if found is None:
             found = fresh[blob] = {"blob": blob, "bytes": len(data)}
             try:
-                looks[blob] = look(data, max_pixels=task.max_pixels)
+                looks[blob] = look(data, max_pixels=task.max_pixels, canvas=canvas)
             except Reject as reject:
                 found |= {"error": reject.rule, "error_value": reject.value, "error_limit": reject.limit}
         rows.append({"blob": blob, "ref": ref} if blob in fresh else {**found, "ref": ref})

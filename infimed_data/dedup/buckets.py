@@ -39,7 +39,10 @@ def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The values, each once, ascending. (`np.unique` hashes first, which takes ten times as long.)"""
     values = np.sort(values)
-    return values[np.concatenate([np.ones(min(1, len(values)), np.bool_), values[1:] != values[:-1]])]
+    kept: NDArray[np.uint64] = values[
+        np.concatenate([np.ones(min(1, len(values)), np.bool_), values[1:] != values[:-1]])
+    ]
+    return kept
 
 
 def bucket_pairs(
@@ -148,4 +151,5 @@ def runs(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple
 def _left_out(sizes: NDArray[np.int64], window: int) -> NDArray[np.int64]:
     """Pairs of buckets of these sizes that lie further apart than `window`."""
     rest = np.maximum(sizes - 1 - window, 0)
-    return rest * (rest + 1) // 2
+    left_out: NDArray[np.int64] = rest * (rest + 1) // 2
+    return left_out

@@ -1,4 +1,4 @@
-"""Pairs of images that may be one picture, from what is stored about each: no pixel is read, no pair is looked at alone.
+"""Pairs of images that may be one picture, from what is stored about each: no pixel is read.
 
 Two ways lead to a pair: hashes that are near in one of the sixteen views (copies that are encoded again, resized,
 windowed, inverted, flipped, rotated), and local features in one arrangement (crops, labels, borders as well).
@@ -7,7 +7,7 @@ windowed, inverted, flipped, rotated), and local features in one arrangement (cr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +102,10 @@ class _Rows(NamedTuple):
     shift_y: NDArray[np.float64]
     shift_x: NDArray[np.float64]
 
+    def at(self, rows: NDArray[Any]) -> _Rows:
+        """Some of the rows."""
+        return _Rows(*(column[rows] for column in cast("tuple[NDArray[Any], ...]", self)))
+
 
 _FAR = 255
 
@@ -167,7 +171,7 @@ def _near_hashes(images: pa.Table, left: NDArray[np.bool_] | None, radius: int, 
     pair = distinct(np.concatenate(found))
     one, other = _unpacked(pair)
     distance, view = nearest_views(hashes[one], hashes[other])
-    nothing, strength = np.full(len(pair), np.nan), 2.0 * (radius + 1) - distance
+    nothing, strength = np.full(len(pair), np.nan), 2.0 * (radius + 1) - distance.astype(np.float64)
     return _Rows(pair, distance, np.zeros(len(pair), np.int64), strength, view, nothing, nothing, nothing)
 
 
@@ -188,10 +192,10 @@ def _shared_features(images: pa.Table, left: NDArray[np.bool_] | None, least_str
     )  # fmt: skip
 
 
-def _values(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
     """The values of all lists of a column, one after the other."""
     values = column.combine_chunks().flatten() if column.num_chunks != 1 else column.chunk(0).flatten()
-    found: NDArray[np.uint64] = values.to_numpy(zero_copy_only=False)
+    found: NDArray[Any] = values.to_numpy(zero_copy_only=False)
     return found
 
 
@@ -204,7 +208,7 @@ def _strongest(rows: _Rows, images: int, most: int) -> tuple[_Rows, int]:
     Also the number of pairs left out.
     """
     order = np.lexsort((rows.view, -rows.strength, rows.pair))
-    rows = _Rows(*(column[order] for column in rows))
+    rows = rows.at(order)
     begins = _begins(rows.pair)
     pair = rows.pair[begins]
     strength = np.add.reduceat(rows.strength, begins) if len(begins) else rows.strength
@@ -217,7 +221,7 @@ def _strongest(rows: _Rows, images: int, most: int) -> tuple[_Rows, int]:
     kept = np.zeros(len(pair), np.bool_)
     kept[number[order][rank < most]] = True
     sizes = np.diff(np.concatenate([begins, [len(rows.pair)]]))
-    return _Rows(*(column[np.repeat(kept, sizes)] for column in rows)), int(len(pair) - kept.sum())
+    return rows.at(np.repeat(kept, sizes)), int(len(pair) - kept.sum())
 
 
 def _begins(pair: NDArray[np.uint64]) -> NDArray[np.int64]:

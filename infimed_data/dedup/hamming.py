@@ -110,7 +110,8 @@ def nearest_views(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> tuple[N
 def _distances(one: NDArray[np.uint64], other: NDArray[np.uint64], views: bool) -> NDArray[np.uint8]:
     """Bits that differ; with views, in the nearest."""
     if not views:
-        return np.bitwise_count(one ^ other)
+        plain: NDArray[np.uint8] = np.bitwise_count(one ^ other)
+        return plain
     least, most = np.full(len(one), 64, np.uint8), np.zeros(len(one), np.uint8)
     for base in (one ^ other, one ^ transposed(other)):
         for toggle in TOGGLES:

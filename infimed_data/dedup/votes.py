@@ -189,10 +189,11 @@ def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uin
     one = (matches >> np.uint64(33)).astype(np.int64)
     other = ((matches >> np.uint64(3)) & np.uint64((1 << 30) - 1)).astype(np.int64)
     dark = (features.places & np.uint32(1)).astype(np.uint8)
-    view = (matches & np.uint64(7)).astype(np.uint8) + 8 * (dark[one] ^ dark[other])
-    group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4)) | view
+    view = (matches & np.uint64(7)).astype(np.uint8) | ((dark[one] ^ dark[other]) << np.uint8(3))
+    group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4))
+    group |= view.astype(np.uint64)
     common = np.bincount(one, minlength=len(owner)) + np.bincount(other, minlength=len(owner))
-    weight = np.minimum(1.0, _RARE / np.maximum(common[one], common[other]))
+    weight: NDArray[np.float64] = np.minimum(1.0, _RARE / np.maximum(common[one], common[other]))
     order = np.argsort(group, kind="stable")
     group = group[order]
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(group)), np.bool_), group[1:] != group[:-1]]))
@@ -294,4 +295,7 @@ def _consistent(points: _Points, first: NDArray[np.int64], second: NDArray[np.in
     near = np.hypot(off_y, off_x) < 0.03 + 0.15 * np.hypot(dy, dx)
     ratio = points.scale[second] / scale
     near &= (ratio < 1.42) & (ratio > 0.704)
-    return near & (points.one[second] != points.one[first]) & (points.other[second] != points.other[first])
+    agree: NDArray[np.bool_] = (
+        near & (points.one[second] != points.one[first]) & (points.other[second] != points.other[first])
+    )
+    return agree

@@ -2,10 +2,11 @@
 
 from infimed_data.images.fitting import GreyCopy, fit, grey_copy, image_tokens, thumbnail
 from infimed_data.images.measures import Look, Measures, finish, look, measure
-from infimed_data.images.pixels import FORMATS, blob_digest, is_deep
+from infimed_data.images.pixels import FORMATS, Canvas, blob_digest, is_deep
 
 __all__ = [
     "FORMATS",
+    "Canvas",
     "GreyCopy",
     "Look",
     "Measures",

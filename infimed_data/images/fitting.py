@@ -92,7 +92,8 @@ def grey_copy(data: bytes, *, side: int, max_pixels: int) -> GreyCopy:
 def thumbnail(data: bytes, *, side: int = 384, max_pixels: int) -> bytes:
     """The picture as a JPEG in RGB to be shown, upright, at most `side` pixels a side; equal bytes for equal pixels.
 
-    What is transparent is shown on white; deep pictures are scaled by their own range. Raises `Reject` as `measure` does.
+    What is transparent is shown on white; deep pictures are scaled by their own range. Raises `Reject` as `measure`
+    does.
     """
     image: Any = open_image(data, max_pixels=max_pixels)
     try:

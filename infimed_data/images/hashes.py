@@ -32,6 +32,11 @@ class View(NamedTuple):
         words = _WORDS[self[:3]]
         return ", ".join(word for word in (words, "inverted" if self.inverted else "") if word)
 
+    def undone(self) -> View:
+        """The view that leads back from this one."""
+        rows, columns = self.flipped_rows, self.flipped_columns
+        return View(self.transposed, columns, rows, self.inverted) if self.transposed else self
+
     def of(self, plane: NDArray[Any]) -> NDArray[Any]:
         """A grey picture (rows, columns) of bytes, looked at this way."""
         if self.transposed:

@@ -78,23 +78,23 @@ def _find(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
     planes = np.empty((len(_STEPS) + 1, SIDE, SIDE, count), np.int16)  # pictures last: long runs for every operation
     squares = np.empty((count, SIDE, SIDE), np.uint8)
     for square, picture in zip(squares, pictures, strict=True):
-        rows, columns = picture.shape
-        square[:rows, :columns] = picture
-        square[:rows, columns:] = picture[:, -1:]
-        square[rows:] = square[rows - 1]
+        height, width = picture.shape
+        square[:height, :width] = picture
+        square[:height, width:] = picture[:, -1:]
+        square[height:] = square[height - 1]
     spare = np.empty(planes.shape[1:], np.int16)
     np.multiply(squares.transpose(1, 2, 0), np.int16(_GREY), out=planes[0])
     _smooth(planes[0], 1, planes[0], spare)
-    for level, spacings in enumerate(_STEPS):
-        source = planes[level]
+    for number, spacings in enumerate(_STEPS):
+        source = planes[number]
         for spacing in spacings:
-            _smooth(source, spacing, planes[level + 1], spare)
-            source = planes[level + 1]
+            _smooth(source, spacing, planes[number + 1], spare)
+            source = planes[number + 1]
     which, level, y, x, response = _extrema(planes)
-    sizes = np.array([picture.shape for picture in pictures]) - _EDGE
-    inside = np.flatnonzero((np.minimum(y, x) >= _EDGE) & (y < sizes[which, 0]) & (x < sizes[which, 1]))
+    ends = np.array([picture.shape for picture in pictures]) - _EDGE
+    inside = np.flatnonzero((np.minimum(y, x) >= _EDGE) & (y < ends[which, 0]) & (x < ends[which, 1]))
     # The strongest first; a finer level, an upper row, a column to the left first where two are equally strong.
-    rank = ((which << 15) - response << 15) + ((level * SIDE + y) * SIDE + x)
+    rank = (((which << 15) - response) << 15) + ((level * SIDE + y) * SIDE + x)
     order = inside[np.argsort(rank[inside])]
     starts = np.searchsorted(which[order], np.arange(count + 1))
     kept = order[np.arange(len(order)) - starts[which[order]] < MAX_KEYPOINTS]
@@ -108,19 +108,21 @@ def _find(pictures: Sequence[NDArray[np.uint8]]) -> Keypoints:
 
 def _smooth(source: NDArray[np.int16], spacing: int, out: NDArray[np.int16], spare: NDArray[np.int16]) -> None:
     """`source` under the weights 1 2 1, with this spacing, along both axes; the edges' values go on outside."""
-    d = spacing
-    middle = np.empty_like(source)
-    np.add(source, source, out=middle)
-    middle[d:] += source[:-d]
-    middle[:d] += source[:1]
-    middle[:-d] += source[d:]
-    middle[-d:] += source[-1:]
-    np.add(middle, middle, out=spare)
-    spare[:, d:] += middle[:, :-d]
-    spare[:, :d] += middle[:, :1]
-    spare[:, :-d] += middle[:, d:]
-    spare[:, -d:] += middle[:, -1:]
+    down = np.empty_like(source)
+    _weighed(source, spacing, down)
+    _weighed(down.transpose(1, 0, 2), spacing, spare.transpose(1, 0, 2))
     np.right_shift(spare, 4, out=out)
+
+
+def _weighed(source: NDArray[np.int16], spacing: int, out: NDArray[np.int16]) -> None:
+    """The weights 1 2 1 along the first axis, as 1 1 twice."""
+    d = spacing
+    pairs = source[:-d] + source[d:]
+    np.add(pairs[:-d], pairs[d:], out=out[d:-d])
+    np.add(pairs[:d], source[:d], out=out[:d])
+    out[:d] += source[0]
+    np.add(pairs[-d:], source[-d:], out=out[-d:])
+    out[-d:] += source[-1]
 
 
 _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -129,33 +131,34 @@ _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[
 def _extrema(planes: NDArray[np.int16]) -> _Found:
     """(picture, level, row, column, response) of each blob: the strongest of its neighbours in place and scale."""
     levels = len(planes) - 1
-    responses = [np.abs(planes[level + 1] - planes[level]) for level in range(levels)]
-    around = [_largest_of_nine(response) for response in responses]
+    responses = planes[1:] - planes[:-1]
+    np.abs(responses, out=responses)
+    around = np.empty_like(responses)
+    spare = np.empty_like(responses[0])
+    for level in range(levels):
+        _largest_of_nine(responses[level], around[level], spare)
     parts = []
     for level in range(_FIRST, levels):
-        limit = np.maximum(around[level], _LEAST_RESPONSE)
-        if level:
-            np.maximum(limit, around[level - 1], out=limit)
+        limit = np.maximum(around[level], around[level - 1], out=spare)
         if level + 1 < levels:
             np.maximum(limit, around[level + 1], out=limit)
+        np.maximum(limit, _LEAST_RESPONSE, out=limit)
         at = np.flatnonzero((responses[level] == limit).ravel())
         parts.append((at, np.full(len(at), level), responses[level].ravel()[at].astype(np.int64)))
     at, level_of, response_of = (np.concatenate(column) for column in zip(*parts, strict=True))
-    count = planes.shape[-1]
-    place, which = at // count, at % count
-    return which, level_of, place // SIDE, place % SIDE, response_of
+    place, which = np.divmod(at, planes.shape[-1])
+    row, column = np.divmod(place, SIDE)
+    return which, level_of, row, column, response_of
 
 
-def _largest_of_nine(plane: NDArray[np.int16]) -> NDArray[np.int16]:
-    rows = np.maximum(plane[:-1], plane[1:])
-    tall = np.empty_like(plane)
-    np.maximum(rows[:-1], rows[1:], out=tall[1:-1])
-    tall[0], tall[-1] = rows[0], rows[-1]
-    pairs = np.maximum(tall[:, :-1], tall[:, 1:])
-    wide = tall
-    np.maximum(pairs[:, :-1], pairs[:, 1:], out=wide[:, 1:-1])
-    wide[:, 0], wide[:, -1] = pairs[:, 0], pairs[:, -1]
-    return wide
+def _largest_of_nine(plane: NDArray[np.int16], out: NDArray[np.int16], spare: NDArray[np.int16]) -> None:
+    """The largest of each value and its eight neighbours, in `out`."""
+    rows = np.maximum(plane[:-1], plane[1:], out=spare[1:])
+    np.maximum(rows[:-1], rows[1:], out=out[1:-1])
+    out[0], out[-1] = rows[0], rows[-1]
+    pairs = np.maximum(out[:, :-1], out[:, 1:], out=spare[:, 1:])
+    np.maximum(pairs[:, :-1], pairs[:, 1:], out=out[:, 1:-1])
+    out[:, 0], out[:, -1] = pairs[:, 0], pairs[:, -1]
 
 
 def _refine(
@@ -166,7 +169,8 @@ def _refine(
     last = len(planes) - 2
 
     def response(of: NDArray[np.int64], row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.int64]:
-        return planes[of + 1, row, column, which].astype(np.int64) - planes[of, row, column, which]
+        found: NDArray[np.int64] = planes[of + 1, row, column, which].astype(np.int64) - planes[of, row, column, which]
+        return found
 
     centre = response(level, y, x)
     polarity = np.where(centre > 0, 1, -1)
@@ -182,7 +186,9 @@ def _refine(
 def _vertex(before: NDArray[np.int64], at: NDArray[np.int64], after: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
     """Where the parabola through three values has its top, in parts of `unit`, at most half a step away."""
     bend = np.minimum(before - 2 * at + after, -1)
-    return np.clip(np.rint((before - after) * unit / (2 * bend)), -(unit // 2), unit // 2).astype(np.int64)
+    top = np.clip(np.rint((before - after) * unit / (2 * bend)), -(unit // 2), unit // 2)
+    whole: NDArray[np.int64] = top.astype(np.int64)
+    return whole
 
 
 class _Tables(NamedTuple):
@@ -239,7 +245,7 @@ def _describe(
     flat, below = planes.reshape(-1), SIDE * count
     upper = _between(flat[at], flat[count:][at], across)
     lower = _between(flat[below:][at], flat[below + count :][at], across)
-    patches = _between(upper, lower, down).reshape(len(which), -1).astype(np.float32)
+    patches = _between(upper, lower, down).reshape(len(which), _PATCH * _PATCH).astype(np.float32)
     # Sums of whole numbers below 2**24: exact in any order.
     patches -= np.rint(patches.sum(axis=1, keepdims=True) / patches.shape[1])
     values = np.empty_like(patches)

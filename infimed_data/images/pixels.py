@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,17 @@ from PIL import Image, ImageFile, ImageOps
 
 from infimed_data.schema import Reject
 
-__all__ = ["FORMATS", "Decoded", "blob_digest", "canonical", "decode", "is_deep", "open_image", "to_eight_bits"]
+__all__ = [
+    "FORMATS",
+    "Canvas",
+    "Decoded",
+    "blob_digest",
+    "canonical",
+    "decode",
+    "is_deep",
+    "open_image",
+    "to_eight_bits",
+]
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 """Decoders that are allowed to run on foreign bytes; Pillow's for JPEG also opens MPO."""
@@ -42,6 +53,41 @@ class Decoded:
     """(rows, columns): luminance as bytes, or red, green, blue and a fourth byte of any value as one number."""
 
 
+class Canvas:
+    """Memory that pictures are decoded into, one after the other: what was decoded before is written over.
+
+    Pillow clears new memory for each picture, and gives it back; a canvas stays in the caches. Pictures that it does
+    not fit (other modes and formats, very large ones) are decoded as always.
+    """
+
+    def __init__(self) -> None:
+        # The C library gives freed memory back to the system, only to ask for it again, until a large block was freed.
+        self._memory = np.empty(24 << 20, np.uint8)
+        self._memory = np.empty(16 << 20, np.uint8)
+        self._image: Image.Image | None = None
+
+    def lend(self, image: Image.Image) -> None:
+        """Lets an opened image decode into this memory, where it can."""
+        size = image.width * image.height * 4
+        if image.mode not in ("RGB", "RGBA") or image.format not in ("JPEG", "PNG") or size > _LARGEST_CANVAS:
+            return
+        if _map_buffer is None:
+            return
+        if size > len(self._memory):
+            self._memory = np.empty(size, np.uint8)
+        # An image over foreign memory, which Pillow itself makes for files that it maps.
+        image.im = _map_buffer(self._memory[:size], image.size, "raw", 0, (image.mode, 0, 1))
+        self._image = image
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8] | None:
+        """The four bytes a pixel of an image that was decoded into this memory; None of another one."""
+        return self._memory[: image.width * image.height * 4] if image is self._image else None
+
+
+_map_buffer: Any = getattr(getattr(Image, "core", None), "map_buffer", None)
+_LARGEST_CANVAS = 64 << 20
+
+
 def blob_digest(data: bytes) -> str:
     """Digest of an image's encoded bytes."""
     return xxhash.xxh3_128_hexdigest(data)
@@ -62,9 +108,14 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
     return image
 
 
-def decode(data: bytes, *, max_pixels: int) -> Decoded:
-    """The picture in `data`, upright. Raises `Reject`: `image_unreadable` or `image_too_large`."""
+def decode(data: bytes, *, max_pixels: int, canvas: Canvas | None = None) -> Decoded:
+    """The picture in `data`, upright. With a canvas, its pixels are gone when the next picture is decoded on it.
+
+    Raises `Reject`: `image_unreadable` or `image_too_large`.
+    """
     image = open_image(data, max_pixels=max_pixels)
+    if canvas is not None:
+        canvas.lend(image)
     kind, mode = image.format or "", image.mode
     try:
         with warnings.catch_warnings():
@@ -72,24 +123,28 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
             image.load()
             if image.getexif().get(_ORIENTATION, 1) != 1:
                 image = ImageOps.exif_transpose(image)  # as every loader of these files shows it
-            image = canonical(image)
+            image = _with_bytes(image)
     except Exception as error:  # a decoder may raise anything on foreign bytes; the row is rejected with what it said
         raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
-    return _walk(image, kind, mode)
+    return _walk(image, kind, mode, canvas)
 
 
 def canonical(image: Image.Image) -> Image.Image:
     """The picture as L, RGB, RGBA or deep grey, in the smallest of these that loses nothing; grey RGB stays RGB."""
+    image = _with_bytes(image)
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        return image.convert("RGB")
+    return image
+
+
+def _with_bytes(image: Image.Image) -> Image.Image:
+    """The picture as L, RGB, RGBA or deep grey."""
     if image.mode in ("1", "L"):
         return image.convert("L")
-    if is_deep(image.mode):
+    if is_deep(image.mode) or image.mode == "RGBA":
         return image
     if image.mode in ("P", "PA", "LA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode == "RGBA":
-        if image.getchannel("A").getextrema() != (255, 255):
-            return image
-        return image.convert("RGB")
+        return image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -106,23 +161,29 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.astype(np.uint8))
 
 
-def _walk(image: Image.Image, kind: str, mode: str) -> Decoded:
+def _walk(image: Image.Image, kind: str, mode: str, canvas: Canvas | None) -> Decoded:
     """Digest and pixels, with grey RGB seen to be grey."""
     width, height = image.size
     if is_deep(image.mode):
         digest = _digest(image.mode, image.size)
         digest.update(image.tobytes())
         return Decoded(digest.hexdigest(), kind, mode, _raw(to_eight_bits(image)).reshape(height, width))
-    raw = _raw(image)
-    if image.mode == "RGB":
+    raw = canvas.pixels(image) if canvas is not None else None
+    if raw is None:
+        raw = _raw(image)
+    if image.mode == "L":
+        grey: NDArray[np.uint8] | None = raw
+    elif image.mode == "RGBA" and np.bitwise_and.reduce(raw.view(np.uint32)) < _OPAQUE:
+        digest = _digest("RGBA", image.size)
+        digest.update(raw.data)
+        return Decoded(digest.hexdigest(), kind, mode, raw.view(np.uint32).reshape(height, width))
+    else:
         grey = _grey(raw)
-        if grey is None:
-            return Decoded(_colour_digest(raw, image.size), kind, mode, raw.view(np.uint32).reshape(height, width))
-        raw = grey
-    digest = _digest("RGBA" if image.mode == "RGBA" else "L", image.size)
-    digest.update(raw.data)
-    pixels = raw.view(np.uint32) if image.mode == "RGBA" else raw
-    return Decoded(digest.hexdigest(), kind, mode, pixels.reshape(height, width))
+    if grey is None:
+        return Decoded(_colour_digest(raw, image.size), kind, mode, raw.view(np.uint32).reshape(height, width))
+    digest = _digest("L", image.size)
+    digest.update(grey.data)
+    return Decoded(digest.hexdigest(), kind, mode, grey.reshape(height, width))
 
 
 def _digest(mode: str, size: tuple[int, int]) -> xxhash.xxh3_128:
@@ -156,9 +217,10 @@ def _grey(raw: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     A block at a time from the last to the first, whose pixels the decoder left in the cache: once for everything.
     """
     pixels = raw.view(np.uint32)
-    few = pixels[::97]
-    if ((few ^ (few >> np.uint32(8))) & np.uint32(0xFFFF)).any():
-        return None
+    for start in range(0, len(pixels), 1 + len(pixels) // 24):  # a few runs first: most pictures in colour end here
+        few = pixels[start : start + 256]
+        if ((few ^ (few >> np.uint32(8))) & np.uint32(0xFFFF)).any():
+            return None
     channel = np.empty(len(pixels), np.uint8)
     apart = np.zeros(min(len(pixels) + len(pixels) % 2, _BLOCK) * 4, np.uint8)
     equal = np.frombuffer(b"\xff\xff\x00\x00" * 2, np.uint64)[0]

@@ -26,7 +26,10 @@ def pack_places(points: Keypoints, boxes: NDArray[np.float64]) -> NDArray[np.uin
     y = np.clip(np.rint((top + points.y * unit) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
     x = np.clip(np.rint((left + points.x * unit) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
     scale = np.searchsorted(_SCALES[1:], points.scale * unit).astype(np.uint32)
-    return (y << np.uint32(20)) | (x << np.uint32(8)) | (scale << np.uint32(1)) | points.dark.astype(np.uint32)
+    packed: NDArray[np.uint32] = (
+        (y << np.uint32(20)) | (x << np.uint32(8)) | (scale << np.uint32(1)) | points.dark.astype(np.uint32)
+    )
+    return packed
 
 
 def unpack_places(
