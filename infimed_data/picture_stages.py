@@ -64,7 +64,7 @@ def compare_pictures(
     """Compares the sources' pictures with the benchmarks', and `within_sources` also with one another."""
     code = code_digest(
         "schema.py", "images", "picture_stages.py", "confirm_images.py",
-        *(f"dedup/{name}.py" for name in ("buckets", "candidates", "confirm", "hamming", "votes")),
+        "dedup/confirm", *(f"dedup/{name}.py" for name in ("buckets", "candidates", "hamming", "votes")),
     )  # fmt: skip
     content = sorted((one.content, one.is_benchmark) for one in pictures)
     key = key_of("pictures", code, content, within_sources, limits.max_image_bytes, limits.max_image_pixels)

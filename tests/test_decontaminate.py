@@ -493,4 +493,4 @@ def test_the_strongest_grade_drops_a_row_that_still_stands(tmp_path: Path) -> No
         (None, None, None),
     ]
     assert done["value"][0] == "the same pixels; the same question"
-    assert done["limit"].to_list()[0] == "score 0.5"
+    assert done["limit"].to_list()[0] == "score 0.8"
