@@ -192,9 +192,9 @@ def benchmark_pairs(compared: pl.DataFrame, ours: pl.Series, theirs: pl.Series) 
     same = pl.DataFrame({"image": equal}, schema={"image": pl.String}).with_columns(
         benchmark_image="image", score=pl.lit(1.0), transform=pl.lit("the same pixels")
     )
-    forward = compared.select(image="digest_a", benchmark_image="digest_b", score="score", transform="transform")
+    forward = compared.select(image="digest_b", benchmark_image="digest_a", score="score", transform="transform")
     backward = compared.select(
-        image="digest_b", benchmark_image="digest_a", score="score", transform=_other_way_round("transform")
+        image="digest_a", benchmark_image="digest_b", score="score", transform=_other_way_round("transform")
     )
     pairs = pl.concat([forward, backward]).with_columns(pl.col("score").cast(pl.Float64).round(4))
     pairs = pairs.filter(pl.col("image").is_in(ours.implode()) & pl.col("benchmark_image").is_in(theirs.implode()))

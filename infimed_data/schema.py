@@ -248,7 +248,7 @@ CONFIRMED = pa.schema(
     ]
 )
 """Pairs of images that were compared on their pixels: a row a pair, confirmed or refused, with the score (0 to 1) that
-decided, the share of the larger picture that is common, and what was done to b."""
+decided, the share of the larger picture that is common, and what was done to a to have b (rotations clockwise)."""
 
 SAMPLES = pa.schema(
     [
