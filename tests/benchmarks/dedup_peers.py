@@ -108,7 +108,7 @@ def datatrove(folder: Path, threshold: float) -> list[int]:
 
         def run(pipeline: list[object], tasks: int) -> None:
             LocalPipelineExecutor(
-                pipeline=pipeline, tasks=tasks, workers=PROCESSES, logging_dir=None, skip_completed=False
+                pipeline=pipeline, tasks=tasks, workers=PROCESSES, logging_dir=str(work / "logs"), skip_completed=False
             ).run()
 
         signatures, buckets, clusters = (str(work / part) for part in ("signatures", "buckets", "clusters"))
