@@ -231,6 +231,22 @@ class Generate(_Record):
     fill: Fill | None = None
     """Null: every row is asked about."""
 
+    @model_validator(mode="after")
+    def _cap_is_enough(self) -> Self:
+        if self.fill is not None and self.fill.max_candidates < self.most_candidates:
+            raise ValueError(
+                f"fill.max_candidates {self.fill.max_candidates}; allowed: at least {self.most_candidates}, the "
+                "candidates that one sample may take"
+            )
+        return self
+
+    @property
+    def most_candidates(self) -> int:
+        """Candidates that one sample can have."""
+        if self.strategy == "stability":
+            return self.stability.samples + (self.stability.rewriter is not None)
+        return self.attempts.limit
+
     @property
     def policy(self) -> Policy:
         """The policy that chooses winners."""
@@ -254,7 +270,8 @@ class Difficulty(_Record):
     keep_min: int = Field(default=1, ge=0)
     """Right candidates of `samples`; a sample with a lower share is too hard, with a higher one than `keep_max` too
     easy."""
-    keep_max: int = Field(default=7, ge=0)
+    keep_max: int | None = Field(default=None, ge=0)
+    """Null: all but one."""
     keep_easy: _Share = 0.0
     """Share of the samples that are too easy which stay all the same, drawn by uid."""
     order: Literal["easy_first", "hard_first", "shuffled"] = "easy_first"
@@ -262,9 +279,14 @@ class Difficulty(_Record):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if not self.keep_min <= self.keep_max <= self.samples or self.min_verifiable > self.samples:
+        if not self.keep_min <= self.most_right <= self.samples or self.min_verifiable > self.samples:
             raise ValueError(
-                f"keep_min {self.keep_min}, keep_max {self.keep_max}, min_verifiable {self.min_verifiable}, samples "
+                f"keep_min {self.keep_min}, keep_max {self.most_right}, min_verifiable {self.min_verifiable}, samples "
                 f"{self.samples}; allowed: keep_min <= keep_max <= samples, min_verifiable <= samples"
             )
         return self
+
+    @property
+    def most_right(self) -> int:
+        """Right candidates of `samples` beyond which a sample is too easy."""
+        return self.samples - 1 if self.keep_max is None else self.keep_max

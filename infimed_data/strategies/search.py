@@ -1,9 +1,10 @@
 """search: attempt, verify, and on a wrong conclusion revise, then tell it as one train of thought (HuatuoGPT-o1).
 
 The teacher hears that a conclusion does not hold and how to look for another, never which one is right. A conclusion
-that no rule can judge ends the attempt, as nothing may be said against it. An attempt that was right at once needs no
-telling; one that was revised is merged into a monologue, which is verified anew and must still tell of a wrong turn
-(a gate looks for it). `reveal` adds a last round in which the gold answer is told, and marks what comes of it.
+that no rule can judge ends the attempt, as nothing may be said against it; so does a text that concludes nothing. An
+attempt that was right at once needs no telling; one that was revised is merged into a monologue, which is verified anew
+and must still tell of a wrong turn (a gate looks for it). `reveal` adds a last round in which the gold answer is told,
+and marks what comes of it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,22 @@ from infimed_data.strategies.problem import Problem
 from infimed_data.strategies.prompting import asked, filled, language, piece, prompt, replied, template
 from infimed_data.strategies.together import together
 from infimed_data.teachers import Ask, Message
+from infimed_data.verify.extract import final_answers
 
 __all__ = ["revision_of", "search"]
+
+_NO_CONCLUSION = frozenset(
+    (
+        "no_answer",
+        "unclosed_reasoning",
+        "unclosed_box",
+        "empty_marker",
+        "degenerate",
+        "refusal",
+        "question_copied",
+    )
+)
+"""Reasons of wrong verdicts on texts that conclude nothing."""
 
 
 async def search(
@@ -26,7 +41,7 @@ async def search(
 
     async def attempted(attempt: int) -> Candidate:
         steps = await _chain(problem, ask, settings, seed, attempt)
-        wrong = tuple(dict.fromkeys(_conclusion(step) for step in steps if step.verdict.outcome == "wrong"))
+        wrong = tuple(dict.fromkeys(_conclusion(problem, step) for step in steps if step.verdict.outcome == "wrong"))
         if len(steps) > 1 and steps[-1].verdict.outcome == "correct":
             steps.append(await _merged(problem, ask, settings, steps, attempt))
         return Candidate(
@@ -54,17 +69,22 @@ async def _chain(problem: Problem, ask: Ask, settings: Generate, seed: int, atte
 
     await follow(wording.name, "answer")
     for turn in range(settings.search.depth):
-        if steps[-1].verdict.outcome != "wrong":
+        if not _is_refuted(steps[-1]):
             return steps
         pattern = revision_of(problem, settings, seed, attempt, turn)
         wording = template("revise", problem, pattern=("revisions", pattern))
         said.append(asked(wording, problem))
         await follow(wording.name, "revise", pattern)
-    if settings.search.reveal and steps[-1].verdict.outcome == "wrong":
+    if settings.search.reveal and _is_refuted(steps[-1]):
         wording = template("reveal", problem)
         said.append(asked(wording, problem, gold=problem.gold))
         await follow(wording.name, "reveal")
     return steps
+
+
+def _is_refuted(step: Step) -> bool:
+    """Whether a step concludes something, and that is wrong."""
+    return step.verdict.outcome == "wrong" and step.verdict.reason not in _NO_CONCLUSION
 
 
 async def _merged(problem: Problem, ask: Ask, settings: Generate, steps: list[Step], attempt: int) -> Step:
@@ -74,7 +94,7 @@ async def _merged(problem: Problem, ask: Ask, settings: Generate, steps: list[St
     for step in steps:
         heading = "path_next" if path else "path_first"
         reasoning, said = split_reasoning(step.completion.text)
-        values = {"reasoning": reasoning or said, "conclusion": _conclusion(step) or said}
+        values = {"reasoning": reasoning or said, "conclusion": _conclusion(problem, step) or said}
         path.append(filled(piece("parts", lang, heading), values))
     wording = template("merge", problem)
     message: Message = asked(wording, problem, path="\n\n".join(path))
@@ -83,10 +103,9 @@ async def _merged(problem: Problem, ask: Ask, settings: Generate, steps: list[St
     return await take(ask, request, attempt, problem, role="merge")
 
 
-def _conclusion(step: Step) -> str:
-    """What a step concluded, without its tags."""
-    said = split_reasoning(step.completion.text)[1]
-    return said.replace("<answer>", "").replace("</answer>", "").strip()
+def _conclusion(problem: Problem, step: Step) -> str:
+    """What a step concluded, in its own words."""
+    return final_answers(step.completion.text, options=problem.options).answers[0]
 
 
 def revision_of(problem: Problem, settings: Generate, seed: int, attempt: int, turn: int) -> str:

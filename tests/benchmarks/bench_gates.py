@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_gates.py
 
 One process. A trace is about 400 words (or 400 Chinese characters) of sentences drawn without repeats, with two that
-reflect, one that names options and one that concludes, as a teacher's reasoning has them. `clean` is the tests' labelled
-clean sentences alone, which are close to every gate on purpose and so the slowest text that passes.
+reflect, one that names options and one that concludes, as a teacher's reasoning has them; `plain` reflects nowhere.
+`clean` is the tests' labelled clean sentences alone, close to every gate on purpose: the slowest text that passes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ NAMING = (
     "Pneumothorax is ruled out, and a rib fracture does not change the angle.",
 )
 CONCLUDING = ("So the answer is B.", "Pleural effusion is therefore the answer that explains all of it.")
-CHINESE = """
+CHINESE = (
+    """
 胸片为立位摄片，左膈下可见胃泡气体。心影略大，左缘平直。左膈上方肺野的密度高于对侧。这片致密影的上缘呈弧形，向侧胸壁爬升。
 心影后方的血管仍可追踪到膈面。气管居中，说明两侧既没有牵拉也没有推挤。两侧肺门高度正常。各肋骨走行光滑，下缘没有台阶。
 液体总是先聚集在最低处，立位时就是肋膈角。实变会保持肺叶的形状，其中可见含气的支气管。肺不张会使叶间裂下移，纵隔偏向患侧。
@@ -77,21 +78,30 @@ CHINESE = """
 主动脉结清楚，壁上没有钙化。脊柱透过心影可见，曝光合适。剩下的是一条遮住膈面外三分之一的带状影。它的密度均匀，没有空洞。
 陈旧的胸膜瘢痕也有类似的表现，只是很少有弧形的上缘。液体量估计有数百毫升。心力衰竭多先累及右侧。
 膈肌麻痹时膈面抬高，轮廓应当是凸的。这里的轮廓在外侧消失，在靠近脊柱处保留。肩胛骨的边缘在肺尖处形成一条线。
-""".strip().replace("\n", "").replace("。", "。\n").split()
-REFLECTING_ZH = ("等等，膈肌抬高也会使肋膈角消失，需要先找到膈顶。", "再看侧胸壁，带状影下厚上薄。", "会不会是瘢痕？瘢痕不会形成弧形的上缘。")
+""".strip()
+    .replace("\n", "")
+    .replace("。", "。\n")
+    .split()
+)
+REFLECTING_ZH = (
+    "等等，膈肌抬高也会使肋膈角消失，需要先找到膈顶。",
+    "再看侧胸壁，带状影下厚上薄。",
+    "会不会是瘢痕？瘢痕不会形成弧形的上缘。",
+)
 NAMING_ZH = ("选项A应有游离的肺边缘，可以排除。",)
 CONCLUDING_ZH = ("因此答案是B。",)
 HOSTILE = (
-    *("the answer ", "given the ", "wait, ", "let me check ", "according to the ", "left ", "no effusion ", "answer is B. "),
-    *("report ", "the user ", "a b ", "A. ", "\n", "<think>", "<answer>", "<", "[", "\\boxed{", "因此左", "答案", "的", "re-"),
-    *("but ", "if ", " ", ".", "re-exam", "rule them ", "could also ", "aaaaaaaa", "the clinical ", "i cannot "),
+    "the answer ", "given the ", "wait, ", "let me check ", "according to the ", "left ", "no effusion ",
+    "answer is B. ", "report ", "the user ", "a b ", "A. ", "\n", "<think>", "<answer>", "<", "[", "\\boxed{",
+    "因此左", "答案", "的", "re-", "but ", "if ", " ", ".", "re-exam", "rule them ", "could also ", "aaaaaaaa",
+    "the clinical ", "i cannot ",
 )  # fmt: skip
 
 
 def main() -> None:
     """Prints the rates, the cost of each gate, and the slowest hostile texts."""
     print(f"Python {platform.python_version()}, {platform.machine()}, one process, CPU time\n")
-    for name, make in (("English", english), ("Chinese", chinese), ("clean", clean)):
+    for name, make in (("English", english), ("plain", plain), ("Chinese", chinese), ("clean", clean)):
         traces = [make(random.Random(index)) for index in range(TRACES)]
         best = min(timed(traces) for _ in range(5))
         print(f"{name:<10}{TRACES / best:>8,.0f} traces /s")
@@ -105,7 +115,7 @@ def main() -> None:
     print(f"\nhostile, {HOSTILE_CHARS:,} characters of     ms")
     slowest = sorted(((hostile(piece), piece) for piece in HOSTILE), reverse=True)
     for seconds, piece in slowest[:8]:
-        print(f"{ascii(piece):<30}{seconds * 1000:>8.0f}")
+        print(f"{piece!a:<30}{seconds * 1000:>8.0f}")
 
 
 def timed(traces: list[Trace]) -> float:
@@ -133,6 +143,13 @@ def english(rng: random.Random) -> Trace:
     )  # fmt: skip
 
 
+def plain(rng: random.Random) -> Trace:
+    """An English trace that neither reflects nor names options."""
+    fields = {name: getattr(english(rng), name) for name in FIELDS}
+    body = " ".join(rng.sample(ENGLISH, 29))
+    return Trace(**{**fields, "text": f"<think>\n{body}\n</think>\n\n<answer>B. Pleural effusion</answer>"})
+
+
 def chinese(rng: random.Random) -> Trace:
     """A Chinese trace."""
     body = rng.sample(CHINESE, 23)
@@ -149,7 +166,9 @@ def chinese(rng: random.Random) -> Trace:
 def clean(rng: random.Random) -> Trace:
     """A trace of the labelled clean sentences in English."""
     body = rng.sample(_clean_sentences(), 30)
-    return Trace(**{**{name: getattr(english(rng), name) for name in FIELDS}, "text": f"<think>{' '.join(body)}</think>B"})
+    return Trace(
+        **{**{name: getattr(english(rng), name) for name in FIELDS}, "text": f"<think>{' '.join(body)}</think>B"}
+    )
 
 
 def _clean_sentences() -> list[str]:
@@ -160,10 +179,15 @@ def _clean_sentences() -> list[str]:
 
 def hostile(piece: str) -> float:
     """CPU seconds that all gates take for a long text of nothing but `piece`."""
+    body = piece * (HOSTILE_CHARS // len(piece))
     trace = Trace(
-        text=f"<think>{piece * (HOSTILE_CHARS // len(piece))}</think><answer>B</answer>", question="Is there an effusion?",
-        options=("Left lung", "Right lung"), answer_kind="choice", pattern="eliminate_options", wrong=("A. Left lung",),
-    )  # fmt: skip
+        text=f"<think>{body}</think><answer>B</answer>",
+        question="Is there an effusion?",
+        options=("Left lung", "Right lung"),
+        answer_kind="choice",
+        pattern="eliminate_options",
+        wrong=("A. Left lung",),
+    )
     started = time.process_time()
     findings(trace, Gates(no_reflection=True, image_ignored=True))
     return time.process_time() - started
