@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence, Set
 from functools import lru_cache
 
+from infimed_data.gates.phrases import found, phrase, table
 from infimed_data.gates.trace import Finding, Span, Trace, words_of
 from infimed_data.manifest.generate import Gates
 from infimed_data.schema import LABELS
@@ -20,17 +21,28 @@ from infimed_data.verify import Gold, verify
 
 __all__ = ["contradiction"]
 
-TAIL = 300
+TAIL = 400
 """Characters at the end of the reasoning that conclude it."""
 LAST = 4
 """Sentences at its end that may."""
 
-_ANNOUNCING = frozenset(("answer", "choice", "choose", "select", "pick", "go", "settle", "option"))
-_ANNOUNCED = re.compile(
-    r"\b(?:answer (?:is|must be|should be|has to be|would be|will be)|answer:|correct (?:option|choice|answer) is"
-    r"|(?:choose|select|pick|go with|settle on) (?:option |answer |choice )?(?=\(?[a-j]\b))"
-    r"|答案(?:应该|应当|应)?(?:是|为|选|:)|(?:应|故|因此|所以)选(?:择)?"
+_ANNOUNCED = table(
+    phrase(
+        "",
+        "answer",
+        r"\banswer(?::| (?:is|must be|should be|has to be|would be|will be))",
+        reach=20,
+    ),
+    phrase("", "correct", r"\bcorrect (?:option|choice|answer) is", reach=20),
+    phrase(
+        "",
+        "choose select pick go settle",
+        r"\b(?:choose|select|pick|go with|settle on) (?:option |answer |choice )?(?=\(?[a-j]\b)",
+        reach=25,
+    ),
+    phrase("", "答案 选", r"答案(?:应该|应当|应)?(?:是|为|选|:)|(?:应|故|因此|所以)选(?:择)?"),
 )
+"""An answer is announced, and follows."""
 _OTHER = {"choice": "other_option", "yes_no": "other_polarity", "number": "other_number"}
 """Reason of a verdict that says so, by kind of answer."""
 _CONCLUDES = re.compile(
@@ -81,19 +93,19 @@ def contradiction(trace: Trace, limits: Gates) -> Finding | None:
     """What the reasoning concludes has another side, polarity or option than the final answer."""
     if not trace.blocks or not trace.final:
         return None
-    if not (trace.ascii and _ANNOUNCING.isdisjoint(trace.words)) and (found := _announced(trace)):
-        return found
+    if announced := _announced(trace):
+        return announced
     denies = _denies_question if trace.answer_kind == "yes_no" else _denies_answer
     checks = [check for check, applies in ((_opposes, _has_side), (denies, _is_deniable)) if applies(trace)]
     if not checks:
         return None
-    begin = max(trace.thought.start, trace.thought.end - 2 * TAIL)
+    begin = max(trace.thought.start, trace.thought.end - TAIL)
     spans = sentences(trace.text[begin : trace.thought.end])[-LAST:]
     for start, end in reversed(spans):
         span = Span(begin + start, begin + end)
         for check in checks:
-            if (found := check(trace, span)) and _concludes(trace, span, last=(start, end) == spans[-1]):
-                return found
+            if (other := check(trace, span)) and _concludes(trace, span, last=(start, end) == spans[-1]):
+                return other
     return None
 
 
@@ -114,19 +126,21 @@ def _is_deniable(trace: Trace) -> bool:
 
 def _announced(trace: Trace) -> Finding | None:
     """Another option, polarity or number in the last announcement of an answer, if nothing takes it back."""
-    gold = _gold(trace) if trace.answer_kind in _OTHER else None
-    start = max(trace.thought.start, trace.thought.end - TAIL)
-    announced = list(_ANNOUNCED.finditer(trace.plain, start, trace.thought.end)) if gold else []
-    if gold is None or not announced or _TURNS.search(trace.plain, announced[-1].end(), trace.thought.end):
+    if trace.answer_kind not in _OTHER:
         return None
-    at = announced[-1].end()
+    start, end = max(trace.thought.start, trace.thought.end - TAIL), trace.thought.end
+    last = max((match.span() for _, match in found(trace, _ANNOUNCED, start, end)), default=None)
+    gold = _gold(trace) if last else None
+    if last is None or gold is None or _TURNS.search(trace.plain, last[1], end):
+        return None
+    at = last[1]
     stop = at + next((end for _, end in sentences(trace.text[at : trace.thought.end])), 0)
     said = trace.text[at:stop].strip(" :")
     if gold.answer_label == said[:1] and not said[1:2].isalnum():
         return None
     if verify(gold, said).reason != _OTHER[trace.answer_kind]:
         return None
-    return trace.show("contradiction", "announces another answer", announced[-1].start(), stop)
+    return trace.show("contradiction", "announces another answer", last[0], stop)
 
 
 def _gold(trace: Trace) -> Gold | None:

@@ -17,7 +17,7 @@ __all__ = ["Match", "Phrase", "Table", "first", "found", "phrase", "table"]
 
 Match = re.Match[str]
 REACH = 75
-"""Characters on either side of an English phrase's word that a match may take."""
+"""Characters on either side of an English phrase's word that a match may take, where nothing else is said."""
 
 
 class Phrase(NamedTuple):
@@ -28,6 +28,8 @@ class Phrase(NamedTuple):
     """Every match has one of each set; an English one lies around one of the first set."""
     pattern: re.Pattern[str]
     """Of text in lower case."""
+    reach: int
+    """Characters on either side of a word of the first set that a match may take."""
 
 
 class Table(NamedTuple):
@@ -41,9 +43,10 @@ class Table(NamedTuple):
     """Phrases in Chinese."""
 
 
-def phrase(reason: str, words: str, pattern: str) -> Phrase:
+def phrase(reason: str, words: str, pattern: str, *, reach: int = REACH) -> Phrase:
     """A phrase; its words (in Chinese: pieces of text) are separated by spaces, sets of them by `+`."""
-    return Phrase(reason, tuple(frozenset(some.split()) for some in words.split("+")), re.compile(pattern))
+    sets = tuple(frozenset(some.split()) for some in words.split("+"))
+    return Phrase(reason, sets, re.compile(pattern), reach)
 
 
 def table(*phrases: Phrase) -> Table:
@@ -71,7 +74,7 @@ def found(trace: Trace, among: Table, start: int = 0, end: int | None = None) ->
         if any(some.isdisjoint(words) for some in each.words[1:]):
             continue
         at = start
-        for left, right in _around(plain, each.words[0] & words, start, end):
+        for left, right in _around(plain, each.words[0] & words, each.reach, start, end):
             for match in each.pattern.finditer(plain, max(left, at), right):
                 yield each, match
                 at = match.end()
@@ -83,7 +86,7 @@ def found(trace: Trace, among: Table, start: int = 0, end: int | None = None) ->
                     yield each, match
 
 
-def _around(plain: str, words: Iterable[str], start: int, end: int) -> list[tuple[int, int]]:
+def _around(plain: str, words: Iterable[str], reach: int, start: int, end: int) -> list[tuple[int, int]]:
     """Windows around the words, joined where they meet."""
     places = []
     for word in words:
@@ -94,7 +97,7 @@ def _around(plain: str, words: Iterable[str], start: int, end: int) -> list[tupl
     places.sort()
     windows: list[tuple[int, int]] = []
     for at in places:
-        left, right = max(start, at - REACH), min(end, at + REACH)
+        left, right = max(start, at - reach), min(end, at + reach)
         if windows and left <= windows[-1][1]:
             windows[-1] = (windows[-1][0], right)
         else:

@@ -33,13 +33,15 @@ class Highlight(NamedTuple):
     """The phrase that shows it."""
 
 
+REACH = 40
+"""Characters on either side of its word that a phrase of reflection takes at most."""
 _SHOWN = r"(?:image|picture|scan|film|radiograph|x-ray|slide|question|case|stem|options?|findings?|tracing|slice|view)"
 
 _RETHINK = r"(?:reconsider|rethink|revise|think again|start over|go back|step back|back up|take (?:that|this|it) back)"
 
 
 def _marks(*phrases: tuple[str, str]) -> Table:
-    return table(*(phrase("", words, pattern) for words, pattern in phrases))
+    return table(*(phrase("", words, pattern, reach=REACH) for words, pattern in phrases))
 
 
 MARKERS: dict[str, Table] = {
@@ -121,7 +123,7 @@ MARKERS: dict[str, Table] = {
         ("myself", r"\bcorrect(?:ing)? myself"),
         ("hmm hmmm actually", r"\bhmm{1,9}|\bactually,"),
         (
-            "first initial",
+            "thought impression idea reading guess + first initial",
             r"\b(?:first|initial) (?:thought|impression|idea|reading|guess) (?:was|is|does|cannot|fails)",
         ),
         (
@@ -177,7 +179,7 @@ _HAN = re.compile("[\u4e00-\u9fff]")
 _CONTRAST_ZH = re.compile("而不是|并非|不是|不符|相反|其实|实际上|错|却|应为|改为|而是")
 NEAR = 2
 """Sentences before a reflection that it may merely repeat, and after it that may hold what it found out."""
-BEFORE, AFTER = 250, 350
+BEFORE, AFTER = 200, 280
 """Characters around its phrase in which these sentences are looked for."""
 
 
