@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infimed_data.gates import GATES, Trace, findings, highlights
 from infimed_data.gates.reflection import MARKERS
@@ -152,6 +154,70 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     trace = Trace(text=text, question="", options=(), answer_kind="choice", wrong=("A",), pattern="eliminate_options")
     assert {finding.gate for finding in findings(trace, ALL)} >= {"form", "length"}
     highlights(trace)
+
+
+FRAGMENTS = (
+    *(
+        "<think>",
+        "</think>",
+        "<answer>",
+        "</answer>",
+        "\\boxed{",
+        "}",
+        " ",
+        "\n",
+        ". ",
+        "。",
+        "the answer is ",
+        "B",
+        "A. ",
+    ),
+    *(
+        "given ",
+        "as ",
+        "wait, ",
+        "let me check ",
+        "the report says ",
+        "the user wants ",
+        "I cannot determine ",
+        "left ",
+        "右",
+    ),
+    *(
+        "答案",
+        "根据提供的答案",
+        "不是",
+        "İ",
+        "ß",
+        "\u2019",
+        "Pneumothorax ",
+        "no ",
+        "there is ",
+        "effusion ",
+        "therefore ",
+        "lung ",
+    ),
+)
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join), st.sampled_from(["en", "zh", "de"]))
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_text_findings_point_into_it(text: str, lang: str) -> None:
+    for kind in ("choice", "yes_no"):
+        trace = Trace(
+            text=text,
+            question="Is there an effusion?",
+            options=("Left lung", "Right lung"),
+            answer_kind=kind,
+            lang=lang,
+            image=True,
+            pattern="eliminate_options",
+            wrong=("A. Left lung",),
+        )
+        for finding in findings(trace, ALL):
+            assert text[finding.start : finding.end] == finding.span
+        for shown in highlights(trace):
+            assert shown.marker in text[shown.start : shown.end] or "\n" in shown.marker
 
 
 HOSTILE = (

@@ -103,6 +103,7 @@ def test_names_agree_with_what_they_name() -> None:
         ({"fill": {"samples": {"a": 1}, "max_candidates": 7}}, "fill.max_candidates 7; allowed: at least 8"),
         ({"fill": {"samples": {}, "max_candidates": 70}}, "at least 1 item"),
         ({"winners": {"policy": "longest"}}, "Input should be 'shortest'"),
+        ({"winners": {"count": 2}}, "winners.count 2; allowed: at most attempts.accept (1)"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -457,6 +457,20 @@ def test_masking_takes_out_the_conclusion_and_no_more(row: Problem, text: str, t
     assert bool(hidden.taken) == ("[masked]" in hidden.text)
 
 
+def test_a_problem_is_made_of_a_row_of_samples() -> None:
+    row = {
+        "uid": "s/train/1", "question": "Before  after?", "options": None, "answer": "yes", "answer_label": None,
+        "answer_kind": "yes_no", "lang": "en", "images": ["d1"], "image_slots": [{"turn": 0, "offset": 7}],
+    }  # fmt: skip
+    found = Problem.from_row(row)
+    assert (found.options, found.images, found.image_slots) == ((), ("d1",), (ImageSlot(0, 7),))
+    assert found.gold == "yes" and problem(1).gold == "B. Scar"
+    assert (
+        Problem.from_row({**row, "options": ["a", "b"], "images": None, "image_slots": None}).option_lines
+        == "A. a\nB. b"
+    )
+
+
 def test_reasoning_is_what_stands_in_the_first_closed_block() -> None:
     assert split_reasoning("<think>\na\n</think>\n\nb") == ("a", "b")
     assert split_reasoning("a </think> b") == ("a", "b")

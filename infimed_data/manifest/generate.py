@@ -189,7 +189,8 @@ class Winners(_Record):
     falls back to `median_length` for a sample of which some accepted candidate has no entropy. `most_diverse` starts
     from the median length and adds what is least like those chosen."""
     count: int = Field(default=1, ge=1)
-    """Winners a sample, where so many are accepted."""
+    """Winners a sample, where so many are accepted. A policy chooses among `attempts.accept` candidates or a few more:
+    ask for more than `count` where the choice shall matter."""
 
 
 class Fill(_Record):
@@ -232,7 +233,12 @@ class Generate(_Record):
     """Null: every row is asked about."""
 
     @model_validator(mode="after")
-    def _cap_is_enough(self) -> Self:
+    def _enough(self) -> Self:
+        if self.strategy != "stability" and self.winners.count > self.attempts.accept:
+            raise ValueError(
+                f"winners.count {self.winners.count}; allowed: at most attempts.accept ({self.attempts.accept}), as "
+                "sampling stops with so many accepted candidates"
+            )
         if self.fill is not None and self.fill.max_candidates < self.most_candidates:
             raise ValueError(
                 f"fill.max_candidates {self.fill.max_candidates}; allowed: at least {self.most_candidates}, the "
