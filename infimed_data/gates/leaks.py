@@ -29,6 +29,13 @@ _LEAKS = table(
     ),
     phrase(
         "the answer was given",
+        "answer + provided given supplied stated indicated",
+        r"\banswer (?:that was )?(?:provided|given|supplied)\b(?=[,.:]| (?:is|was|here|above|says|to (?:me|us))\b)"
+        r"|\bas (?:stated|given|indicated|provided) (?:in|by) the (?:correct )?answer\b(?! (?:options?|choices?)\b)"
+        r"|\b(?:correct|right) answer, as (?:stated|given|indicated|provided)\b",
+    ),
+    phrase(
+        "the answer was given",
         "answer + says reads states claims mentions tells reading seeing",
         r"\bthe answer (?:says|reads|states|claims|mentions|tells)\b|\b(?:reading|seeing) the answer first\b",
     ),
@@ -76,7 +83,7 @@ _LEAKS = table(
         "takes the answer as known",
         "answer + know knew",
         r"\b(?:i|we) (?:already (?:know|knew)|(?:know|knew) (?:in advance|beforehand)) (?:that )?(?:what )?the"
-        r" (?:correct |right )?answer\b",
+        r" (?:correct |right )?answer\b|\b(?:i|we) (?:know|knew) (?:that )?the (?:correct|right) answer (?:is|was)\b",
     ),
     phrase(
         "the answer was given",
