@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["SPECIAL_TOKENS", "clean_cell", "normalise", "strip_option_prefix"]
+__all__ = ["SPECIAL_TOKENS", "clean_cell", "normalise", "sentences", "strip_option_prefix"]
 
 _EDGE = " \t\r\n\v\f\"'\u00a0\u200a\u200b\ufeff"
 _PREFIX = re.compile(r"^([A-Ja-j])\s*[:.)]\s*")
+_CLOSING = r"[.!?]{0,8}[\"')\]*]{0,3}(?=\s|$)"
+_STOP = re.compile(  # every branch begins with a letter, which lets the search skip what begins with none of them
+    rf"\n|\.(?<!\W[A-Z]\.)(?<!\We\.g\.)(?<!\Wi\.e\.)(?<!\Wvs\.)(?<!\Wcf\.)(?<!\WDr\.)(?<!\W[Ff]ig\.){_CLOSING}|!{_CLOSING}"
+    rf"|\?{_CLOSING}|。[”」』）]{{0,2}}|！[”」』）]{{0,2}}|？[”」』）]{{0,2}}|；"
+)
 
 SPECIAL_TOKENS = (
     r"<\|[^|<>\s]{1,40}\|>|<image(?:\s?\d+)?>|</?s>|<video>|<pad>|<unk>|\[INST\]|\[/INST\]|<<SYS>>"
@@ -46,3 +51,22 @@ def strip_option_prefix(text: str) -> tuple[str | None, str]:
     if found is None:
         return None, cleaned
     return found.group(1).upper(), clean_cell(cleaned[found.end() :])
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each sentence or line of English or Chinese text, without the white space around it.
+
+    A letter with a full stop (`B. Pons`) and common abbreviations end no sentence.
+    """
+    found: list[tuple[int, int]] = []
+    start = 0
+    for stop in _STOP.finditer(text):
+        end = stop.end()
+        if piece := text[start:end].strip():
+            start = text.index(piece[0], start, end)
+            found.append((start, start + len(piece)))
+        start = end
+    if rest := text[start:].strip():
+        start = text.index(rest[0], start)
+        found.append((start, start + len(rest)))
+    return found
