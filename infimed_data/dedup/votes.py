@@ -192,8 +192,9 @@ def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uin
     view = (matches & np.uint64(7)).astype(np.uint8) | ((dark[one] ^ dark[other]) << np.uint8(3))
     group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4))
     group |= view.astype(np.uint64)
-    common = np.bincount(one, minlength=len(owner)) + np.bincount(other, minlength=len(owner))
-    weight: NDArray[np.float64] = np.minimum(1.0, _RARE / np.maximum(common[one], common[other]))
+    found = np.sort(np.concatenate([one, other]))
+    common = np.maximum(*(found.searchsorted(side, "right") - found.searchsorted(side) for side in (one, other)))
+    weight = np.minimum(1.0, _RARE / common)
     order = np.argsort(group, kind="stable")
     group = group[order]
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(group)), np.bool_), group[1:] != group[:-1]]))

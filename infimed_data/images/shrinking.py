@@ -17,11 +17,11 @@ _STRIP_BYTES = 1 << 18
 def shrink_to(pixels: NDArray[Any], side: int, *, quick: bool = False) -> NDArray[np.uint8]:
     """The luminance of a picture (as `Decoded.pixels`), halved until its longer side is at most `side`.
 
-    A very long and thin picture stays longer than that: no side becomes 0. With `quick`, of a picture that is halved
-    twice or more only every second pixel of every second row is looked at.
+    A long and thin picture stays longer than that: its shorter side keeps a quarter of `side`, where it has as much.
+    With `quick`, of a picture that is halved twice or more only every second pixel of every second row is looked at.
     """
     factor = 1
-    while max(pixels.shape) > side * factor and min(pixels.shape) >= 2 * factor:
+    while max(pixels.shape) > side * factor and 4 * min(pixels.shape) >= 2 * factor * side:
         factor *= 2
     if quick and factor >= 4:
         pixels, factor = _every_second(pixels), factor // 2
