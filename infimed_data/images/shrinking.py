@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["luminance", "shrink", "shrink_to"]
+__all__ = ["longer_side", "luminance", "shrink", "shrink_to"]
 
 _ONCE = 16
 """Largest side of a block that is summed at once: 16 * 16 * 255 fits 16 bits."""
@@ -29,6 +30,11 @@ def shrink_to(pixels: NDArray[Any], side: int, *, quick: bool = False) -> NDArra
         return shrink(pixels, factor)
     step = min(factor, _ONCE)
     return shrink(luminance(_means(pixels, step)), factor // step)
+
+
+def longer_side(height: float, width: float, side: int) -> float:
+    """Pixels for the longer side of a picture that is reduced to `side`: more for one longer than twice its width."""
+    return float(side * max(1.0, sqrt(max(height, width) / min(height, width) / 2)))
 
 
 def shrink(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infimed_data.dedup.confirm.planes import Plane, normalised, smooth, unclipped
+from infimed_data.images.shrinking import longer_side
 
 __all__ = ["LEAST_OVERLAP", "SMALLEST", "Laid", "Map", "Sizes", "align", "on_one_grid"]
 
@@ -16,7 +17,7 @@ LEAST_OVERLAP = 0.4
 """Share of either picture's area that has to be common."""
 SMALLEST = 12
 """Pixels a side below which there is nothing to compare."""
-_LEVELS = ((32, 4, 0.2), (64, 4, 0.4), (128, 3, 0.5))
+_LEVELS = ((32, 10, 0.2), (64, 6, 0.4), (128, 3, 0.5))
 """Longer side, most steps, and least likeness after them: what is less alike is not fitted any finer."""
 _STILL = 0.03
 """A step that moves nothing by more than this many pixels is the last on its level."""
@@ -103,7 +104,8 @@ def on_one_grid(laid: Laid, side: int) -> tuple[Plane, Plane] | None:
     if min(bottom - top, right - left) < SMALLEST / 2:
         return None
     lies = laid.lies
-    fine = min(1.0, side / max(bottom - top, right - left), max(lies.scale_y, lies.scale_x))
+    longest = longer_side(bottom - top, right - left, side)
+    fine = min(1.0, longest / max(bottom - top, right - left), max(lies.scale_y, lies.scale_x))
     size = (max(8, round((right - left) * fine)), max(8, round((bottom - top) * fine)))
     box = (
         max(0.0, left * lies.scale_x + lies.shift_x),
@@ -157,65 +159,6 @@ def _sound(laid: Laid) -> bool:
     stretch = lies.scale_y / lies.scale_x
     whole = (laid.other.height / laid.one.height) / (laid.other.width / laid.one.width)
     if not (0.8 < stretch < 1.25 or 0.93 < stretch / whole < 1.07):
-        return False
-    return min(laid.shares()) >= LEAST_OVERLAP * 0.7
-
-
-def on_one_grid(laid: Laid, side: int) -> tuple[Plane, Plane] | None:
-    """The common part of both pictures on one grid, no finer than either and at most `side` along its longer side."""
-    top, bottom, left, right = laid.common()
-    if min(bottom - top, right - left) < SMALLEST / 2:
-        return None
-    lies = laid.lies
-    fine = min(1.0, side / max(bottom - top, right - left), max(lies.scale_y, lies.scale_x))
-    size = (max(8, round((right - left) * fine)), max(8, round((bottom - top) * fine)))
-    box = (
-        max(0.0, left * lies.scale_x + lies.shift_x),
-        max(0.0, top * lies.scale_y + lies.shift_y),
-        min(float(laid.other.width), right * lies.scale_x + lies.shift_x),
-        min(float(laid.other.height), bottom * lies.scale_y + lies.shift_y),
-    )
-    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
-        return None
-    return laid.one.cut((left, top, right, bottom), size), laid.other.cut(box, size)
-
-
-def align(laid: Laid) -> Laid | None:
-    """`laid` with scales and shifts that fit best, from coarse to fine; None where nothing common remains."""
-    for side, steps, least in _LEVELS:
-        likeness = 0.0
-        for _ in range(steps):
-            top, bottom, left, right = laid.common()
-            planes = on_one_grid(laid, side)
-            if planes is None:
-                return None
-            move, likeness = _step(*planes)
-            rows, columns = planes[0].shape
-            limit = 0.06 * max(rows, columns)
-            shift_y, grow_y, shift_x, grow_x = (max(-limit, min(limit, value)) for value in move)
-            lies = laid.lies
-            per_y, per_x = (bottom - top) * lies.scale_y / rows, (right - left) * lies.scale_x / columns
-            more_y, more_x = per_y * grow_y * 2 / (bottom - top), per_x * grow_x * 2 / (right - left)
-            laid = laid.moved(
-                Map(
-                    lies.scale_y + more_y,
-                    lies.scale_x + more_x,
-                    lies.shift_y + per_y * (shift_y - grow_y) - more_y * top,
-                    lies.shift_x + per_x * (shift_x - grow_x) - more_x * left,
-                )
-            )
-            if not _sound(laid):
-                return None
-            if max(map(abs, move)) < _STILL:
-                break
-        if likeness < least:
-            return None
-    return laid
-
-
-def _sound(laid: Laid) -> bool:
-    lies = laid.lies
-    if min(lies.scale_y, lies.scale_x) <= 0.05 or not 0.6 < lies.scale_y / lies.scale_x < 1.67:
         return False
     return min(laid.shares()) >= LEAST_OVERLAP * 0.7
 
