@@ -22,7 +22,8 @@ __all__ = ["CANDIDATES", "Candidates", "find_candidates"]
 
 RADIUS = 4
 """Bits of 64 in which the hashes of copies differ at most."""
-LEAST_STRENGTH = 1.2
+LEAST_STRENGTH = 1.0
+"""Of the votes of local features; two agree, each found in few pictures."""
 LEAST_CONTRAST = 1.0
 """Images whose luminance deviates less have no structure to compare: they are equal by digest or not at all."""
 MOST_PARTNERS = 8

@@ -8,8 +8,10 @@ scanner's table, the edge of a film) votes for nobody.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,8 @@ _RARE = 24
 """Pictures that a feature may be found in to count fully."""
 _CHUNK = 1 << 15
 _PENDING = 24_000_000
+_REACHES = (0.04, 0.02)
+"""Distances, in longer sides, within which matches belong to an arrangement, round by round."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,9 @@ def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uin
     view = (matches & np.uint64(7)).astype(np.uint8) | ((dark[one] ^ dark[other]) << np.uint8(3))
     group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4))
     group |= view.astype(np.uint64)
-    common = np.bincount(one, minlength=len(owner)) + np.bincount(other, minlength=len(owner))
-    weight: NDArray[np.float64] = np.minimum(1.0, _RARE / np.maximum(common[one], common[other]))
+    found = np.sort(np.concatenate([one, other]))
+    common = np.maximum(*(found.searchsorted(side, "right") - found.searchsorted(side) for side in (one, other)))
+    weight = np.minimum(1.0, _RARE / common)
     order = np.argsort(group, kind="stable")
     group = group[order]
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(group)), np.bool_), group[1:] != group[:-1]]))
@@ -258,13 +263,59 @@ def _count(
     order = np.lexsort((np.arange(len(number)), -votes, -strength, number))
     best = order[starts[:-1]]
     best = best[(votes[best] > 1) & (strength[best] >= least_strength)]
-    groups = groups[number[best]]
+    chosen = number[best]
+    all_of = _Runs(starts[chosen], sizes[best])
+    fit = _fitted(points, best, all_of, lambda run, match: _consistent(points, best[run], match))
+    for reach in _REACHES:  # what agrees with one match may agree badly with all of them
+        fit = _fitted(points, best, all_of, partial(fit.near, points, reach))
+    groups = groups[chosen]
+    return Votes(
+        (groups >> np.uint64(34)).astype(np.int64),
+        ((groups >> np.uint64(4)) & np.uint64((1 << 30) - 1)).astype(np.int64),
+        votes[best],
+        strength[best],
+        (groups & np.uint64(15)).astype(np.uint8),
+        fit.scale,
+        fit.shift_y,
+        fit.shift_x,
+    )
+
+
+class _Runs(NamedTuple):
+    """The matches of each group, as runs of places."""
+
+    begins: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+class _Fit(NamedTuple):
+    """For each group, how the other picture lies over the one."""
+
+    scale: NDArray[np.float64]
+    shift_y: NDArray[np.float64]
+    shift_x: NDArray[np.float64]
+
+    def near(
+        self, points: _Points, reach: float, group: NDArray[np.int64], match: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each match is within reach of where its group's arrangement puts it."""
+        scale = self.scale[group]
+        off_y = points.there_y[match] - scale * points.y[match] - self.shift_y[group]
+        off_x = points.there_x[match] - scale * points.x[match] - self.shift_x[group]
+        near: NDArray[np.bool_] = np.hypot(off_y, off_x) < reach
+        return near
+
+
+_Fits = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
+
+
+def _fitted(points: _Points, best: NDArray[np.int64], all_of: _Runs, fits: _Fits) -> _Fit:
+    """The scale and the shift with the least squares over the matches of each group that `fits` says belong."""
     sums = np.zeros((7, len(best)))
-    for run, second in runs(starts[number[best]], sizes[best]):
-        first = best[run]
-        fits = _consistent(points, first, second) | (first == second)
-        run, second = run[fits], second[fits]
-        y, x, there_y, there_x = points.y[second], points.x[second], points.there_y[second], points.there_x[second]
+    for run, match in runs(all_of.begins, all_of.counts):
+        belongs = fits(run, match) | (best[run] == match)
+        run, match = run[belongs], match[belongs]
+        y, x, there_y, there_x = points.y[match], points.x[match], points.there_y[match], points.there_x[match]
         terms = (np.ones(len(run)), y, x, there_y, there_x, y * y + x * x, y * there_y + x * there_x)
         for row, term in zip(sums, terms, strict=True):
             row += np.bincount(run, term, minlength=len(best))
@@ -274,16 +325,7 @@ def _count(
     # Points that lie close together say little about the scale; then the features' own sizes do.
     hold = 0.002 * count
     scale = (moved + hold * points.scale[best]) / (spread + hold)
-    return Votes(
-        (groups >> np.uint64(34)).astype(np.int64),
-        ((groups >> np.uint64(4)) & np.uint64((1 << 30) - 1)).astype(np.int64),
-        votes[best],
-        strength[best],
-        (groups & np.uint64(15)).astype(np.uint8),
-        scale,
-        there_y - scale * y,
-        there_x - scale * x,
-    )
+    return _Fit(scale, there_y - scale * y, there_x - scale * x)
 
 
 def _consistent(points: _Points, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:

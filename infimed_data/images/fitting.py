@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from infimed_data.images.pixels import canonical, decode, is_deep, open_image, to_eight_bits
-from infimed_data.images.shrinking import shrink_to
+from infimed_data.images.shrinking import longer_side, shrink_to
 from infimed_data.schema import Reject
 
 __all__ = ["GreyCopy", "fit", "grey_copy", "image_tokens", "thumbnail"]
@@ -78,13 +78,17 @@ class GreyCopy:
 
 
 def grey_copy(data: bytes, *, side: int, max_pixels: int) -> GreyCopy:
-    """The picture in `data`, at most `side` pixels a side. Raises `Reject` as `measure` does."""
+    """The picture in `data`, at most `side` pixels a side (more, where it is long and thin).
+
+    Raises `Reject` as `measure` does.
+    """
     seen = decode(data, max_pixels=max_pixels)
     height, width = seen.pixels.shape
     plane = shrink_to(seen.pixels, 2 * side)
-    longer = max(plane.shape)
-    if longer > side:
-        size = (max(1, round(plane.shape[1] * side / longer)), max(1, round(plane.shape[0] * side / longer)))
+    rows, columns = plane.shape
+    part = min(longer_side(rows, columns, side), 4.0 * side) / max(rows, columns)
+    if part < 1:
+        size = (max(1, round(columns * part)), max(1, round(rows * part)))
         plane = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.HAMMING))
     return GreyCopy(seen.digest, width, height, plane)
 

@@ -98,13 +98,21 @@ def finish(looks: Sequence[Look]) -> list[Measures]:
     halves = [_halved(seen.reduced) for seen in looks]
     hashes = [hash_picture(small) for small in halves]
     boxes = _content_boxes(halves)
-    keypoints = find_keypoints([_content(small, box) for small, box in zip(halves, boxes, strict=True)])
-    parts = [
-        (top / max(small.shape), left / max(small.shape), max(bottom - top, right - left) / max(small.shape))
-        for small, (top, bottom, left, right) in zip(halves, boxes, strict=True)
-    ]
+    contents = [_content(small, box) for small, box in zip(halves, boxes, strict=True)]
+    keypoints = find_keypoints(contents)
+    parts = []
+    for small, (top, bottom, left, right), content in zip(halves, boxes, contents, strict=True):
+        longer = max(small.shape)
+        parts.append(
+            (
+                top / longer,
+                left / longer,
+                (bottom - top) / content.shape[0] / longer,
+                (right - left) / content.shape[1] / longer,
+            )
+        )
     patches = keypoints.bits.tolist()
-    places = pack_places(keypoints, np.array(parts).reshape(-1, 3)).tolist()
+    places = pack_places(keypoints, np.array(parts).reshape(-1, 4)).tolist()
     starts = keypoints.starts.tolist()
     return [
         Measures(
@@ -188,10 +196,9 @@ def _border(low: NDArray[np.uint8], high: NDArray[np.uint8]) -> int:
 
 
 def _content(picture: NDArray[np.uint8], box: _Box) -> NDArray[np.uint8]:
-    """The part of the picture, `SIDE` pixels along its longer side."""
+    """The part of the picture, `SIDE` pixels along its longer side, and at least half as many along the other."""
     top, bottom, left, right = box
-    rows, columns = bottom - top, right - left
-    length = max(rows, columns)
-    size = (max(1, round(columns * SIDE / length)), max(1, round(rows * SIDE / length)))
-    kind: Any = Image.Resampling.BOX if length > SIDE else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(picture).resize(size, kind, box=(left, top, right, bottom)))
+    sides = (right - left, bottom - top)
+    size = [max(min(side, SIDE // 2), round(side * SIDE / max(sides))) for side in sides]
+    kind: Any = Image.Resampling.BOX if max(sides) > SIDE else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(picture).resize((size[0], size[1]), kind, box=(left, top, right, bottom)))

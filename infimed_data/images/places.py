@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from infimed_data.images.keypoints import SIDE, UNIT, Keypoints
+from infimed_data.images.keypoints import UNIT, Keypoints
 
 __all__ = ["pack_places", "unpack_places"]
 
@@ -19,13 +19,15 @@ _SMALLEST = 2.0**-14
 _SCALES = _SMALLEST * 2.0 ** (np.arange(128) / _OCTAVE)
 
 
-def pack_places(points: Keypoints, boxes: NDArray[np.float64]) -> NDArray[np.uint32]:
-    """Places of keypoints that were found in parts of pictures: (n, 3) top, left and longer side of each part."""
-    top, left, length = np.repeat(boxes, np.diff(points.starts), axis=0).T
-    unit = length / (SIDE * UNIT)
-    y = np.clip(np.rint((top + points.y * unit) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
-    x = np.clip(np.rint((left + points.x * unit) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
-    scale = np.searchsorted(_SCALES[1:], points.scale * unit).astype(np.uint32)
+def pack_places(points: Keypoints, parts: NDArray[np.float64]) -> NDArray[np.uint32]:
+    """Places of keypoints that were found in parts of pictures.
+
+    `parts` is (n, 4): each part's top and left edge, the height and the width of one of its pixels.
+    """
+    top, left, height, width = np.repeat(parts, np.diff(points.starts), axis=0).T
+    y = np.clip(np.rint((top + points.y * (height / UNIT)) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
+    x = np.clip(np.rint((left + points.x * (width / UNIT)) * _STEPS), 0, _STEPS - 1).astype(np.uint32)
+    scale = np.searchsorted(_SCALES[1:], points.scale * (np.sqrt(height * width) / UNIT)).astype(np.uint32)
     packed: NDArray[np.uint32] = (
         (y << np.uint32(20)) | (x << np.uint32(8)) | (scale << np.uint32(1)) | points.dark.astype(np.uint32)
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["luminance", "shrink", "shrink_to"]
+__all__ = ["longer_side", "luminance", "shrink", "shrink_to"]
 
 _ONCE = 16
 """Largest side of a block that is summed at once: 16 * 16 * 255 fits 16 bits."""
@@ -17,11 +18,11 @@ _STRIP_BYTES = 1 << 18
 def shrink_to(pixels: NDArray[Any], side: int, *, quick: bool = False) -> NDArray[np.uint8]:
     """The luminance of a picture (as `Decoded.pixels`), halved until its longer side is at most `side`.
 
-    A very long and thin picture stays longer than that: no side becomes 0. With `quick`, of a picture that is halved
-    twice or more only every second pixel of every second row is looked at.
+    A long and thin picture stays longer than that: its shorter side keeps a quarter of `side`, where it has as much.
+    With `quick`, of a picture that is halved twice or more only every second pixel of every second row is looked at.
     """
     factor = 1
-    while max(pixels.shape) > side * factor and min(pixels.shape) >= 2 * factor:
+    while max(pixels.shape) > side * factor and 4 * min(pixels.shape) >= 2 * factor * side:
         factor *= 2
     if quick and factor >= 4:
         pixels, factor = _every_second(pixels), factor // 2
@@ -29,6 +30,11 @@ def shrink_to(pixels: NDArray[Any], side: int, *, quick: bool = False) -> NDArra
         return shrink(pixels, factor)
     step = min(factor, _ONCE)
     return shrink(luminance(_means(pixels, step)), factor // step)
+
+
+def longer_side(height: float, width: float, side: int) -> float:
+    """Pixels for the longer side of a picture that is reduced to `side`: more for one longer than twice its width."""
+    return float(side * max(1.0, sqrt(max(height, width) / min(height, width) / 2)))
 
 
 def shrink(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

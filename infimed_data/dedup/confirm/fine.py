@@ -14,12 +14,17 @@ __all__ = ["SIDE", "Fine", "look_closely"]
 
 SIDE = 320
 """Pixels that a compared picture has at most along its longer side."""
-_BLOCK = 12
+_BLOCKS = (6, 12)
+"""Least and most pixels a side of a block; an eighth of the shorter side between them."""
 _RADIUS = 3
 _FEWEST_BLOCKS = 10
 _QUANTILE = 0.1
 _NOISE = 2.0
 """Variance of fine structure, in squared levels of luminance, below which a block says nothing."""
+_STRONG = 100.0
+"""Variance of fine structure that no encoder takes away: where one picture has it, the other must have some."""
+_GONE = 0.02
+"""Share of the blocks, besides the label's, in which structure may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +50,22 @@ def look_closely(laid: Laid) -> Fine:
     one, other = planes
     seen = unclipped(one) * unclipped(other)
     found = _correlations(one, other, seen)
-    if np.isfinite(found).sum() < _FEWEST_BLOCKS:  # a drawing, black on white: all of it is clipped
-        found = _correlations(one, other, np.ones_like(seen))
+    whole = _correlations(one, other, np.ones_like(seen))
+    if np.isfinite(found).sum() < _FEWEST_BLOCKS:  # a drawing, black on white: nearly all of it is clipped
+        found = whole
+    gone = _gone(one, other) | _gone(other, one)
+    found[gone] = 0
     told = np.isfinite(found)
     if told.sum() < _FEWEST_BLOCKS:
         return Fine(0.0, "no_structure", laid)
     label = _worst_rectangle(np.where(told, np.clip(0.9 - found, 0, 1), 0))
     rest = told.copy()
     rest[label] = False
-    if rest.sum() < _FEWEST_BLOCKS:
-        rest = told
+    if rest.sum() < max(_FEWEST_BLOCKS, 0.7 * told.sum()):
+        rest = told  # a label covers some of what can be compared, not most of it
     score = float(np.clip(np.quantile(found[rest], _QUANTILE), 0, 1))
+    if (gone & rest).sum() > max(1, _GONE * rest.sum()):
+        score /= 2  # something is missing in more than one place
     return Fine(score, "compared", laid, bool((found[told] < 0.5).any()), _other_tones(one, other))
 
 
@@ -68,23 +78,46 @@ def _other_tones(one: Plane, other: Plane) -> bool:
 
 def _correlations(one: Plane, other: Plane, seen: Plane) -> Plane:
     """The correlation of fine structure in each block; NaN for blocks that say nothing."""
-    a, _ = without_mean(smooth(one), seen, _RADIUS)
-    b, _ = without_mean(smooth(other), seen, _RADIUS)
-    blocks = [_blocks(plane) for plane in (a, b, seen)]
-    count = np.maximum(blocks[2].sum(axis=2), 1)
-    a, b = ((block - (block.sum(axis=2) / count)[..., None]) * blocks[2] for block in blocks[:2])
+    planes = (without_mean(smooth(one), seen, _RADIUS)[0], without_mean(smooth(other), seen, _RADIUS)[0], seen)
+    a, b, inside = (_blocks(plane) for plane in planes)
+    count = np.maximum(inside.sum(axis=2), 1)
+    a = (a - (a.sum(axis=2) / count)[..., None]) * inside
+    b = (b - (b.sum(axis=2) / count)[..., None]) * inside
     power_a, power_b = (a * a).sum(axis=2) / count, (b * b).sum(axis=2) / count
-    told = (power_a > _NOISE) & (power_b > _NOISE) & (count >= 0.4 * _BLOCK * _BLOCK)
+    told = (power_a > _NOISE) & (power_b > _NOISE) & (count >= 0.4 * inside.shape[2])
     power = np.sqrt(np.where(told, power_a * power_b, 1))
     return np.where(told, (a * b).sum(axis=2) / count / power, np.nan).astype(np.float32)
 
 
+def _gone(one: Plane, other: Plane) -> NDArray[np.bool_]:
+    """Blocks in which `one` has strong structure and `other` none at all, and no window explains why.
+
+    A window takes structure away where it clips; then all that lies beyond one tone of `one` is clipped.
+    """
+    flat = np.ones_like(one)
+    strong = _blocks(without_mean(smooth(one), flat, _RADIUS)[0]).var(axis=2) > _STRONG
+    weak = _blocks(without_mean(smooth(other), flat, _RADIUS)[0]).var(axis=2) < _NOISE
+    gone: NDArray[np.bool_] = strong & weak
+    if not gone.any():
+        return gone
+    low, high = float(other.min()), float(other.max())
+    margin = max(2.0, 0.02 * (high - low))
+    clear = (other > low + margin) & (other < high - margin)
+    if clear.any():
+        tones, level = _blocks(one), _blocks(other).mean(axis=2)
+        darkest, brightest = np.percentile(one[clear], (8, 92))
+        gone &= ~((level > high - margin) & (tones.min(axis=2) > brightest - 8))
+        gone &= ~((level < low + margin) & (tones.max(axis=2) < darkest + 8))
+    return gone
+
+
 def _blocks(plane: Plane) -> Plane:
     """(rows, columns, pixels) of whole blocks, from the middle of the picture."""
-    rows, columns = plane.shape[0] // _BLOCK, plane.shape[1] // _BLOCK
-    top, left = plane.shape[0] % _BLOCK // 2, plane.shape[1] % _BLOCK // 2
-    whole = plane[top : top + rows * _BLOCK, left : left + columns * _BLOCK]
-    return whole.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(rows, columns, -1)
+    side = max(_BLOCKS[0], min(_BLOCKS[1], min(plane.shape) // 8))
+    rows, columns = plane.shape[0] // side, plane.shape[1] // side
+    top, left = plane.shape[0] % side // 2, plane.shape[1] % side // 2
+    whole = plane[top : top + rows * side, left : left + columns * side]
+    return whole.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(rows, columns, -1)
 
 
 def _worst_rectangle(bad: NDArray[np.floating]) -> tuple[slice, slice]:

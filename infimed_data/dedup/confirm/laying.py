@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infimed_data.dedup.confirm.planes import Plane, normalised, smooth, unclipped
+from infimed_data.images.shrinking import longer_side
 
 __all__ = ["LEAST_OVERLAP", "SMALLEST", "Laid", "Map", "Sizes", "align", "on_one_grid"]
 
-LEAST_OVERLAP = 0.3
+LEAST_OVERLAP = 0.4
 """Share of either picture's area that has to be common."""
 SMALLEST = 12
 """Pixels a side below which there is nothing to compare."""
-_LEVELS = ((32, 4, 0.2), (64, 4, 0.4), (128, 3, 0.5))
+_LEVELS = ((32, 10, 0.2), (64, 6, 0.4), (128, 3, 0.5))
 """Longer side, most steps, and least likeness after them: what is less alike is not fitted any finer."""
 _STILL = 0.03
 """A step that moves nothing by more than this many pixels is the last on its level."""
@@ -103,7 +104,8 @@ def on_one_grid(laid: Laid, side: int) -> tuple[Plane, Plane] | None:
     if min(bottom - top, right - left) < SMALLEST / 2:
         return None
     lies = laid.lies
-    fine = min(1.0, side / max(bottom - top, right - left), max(lies.scale_y, lies.scale_x))
+    longest = longer_side(bottom - top, right - left, side)
+    fine = min(1.0, longest / max(bottom - top, right - left), max(lies.scale_y, lies.scale_x))
     size = (max(8, round((right - left) * fine)), max(8, round((bottom - top) * fine)))
     box = (
         max(0.0, left * lies.scale_x + lies.shift_x),
@@ -150,8 +152,13 @@ def align(laid: Laid) -> Laid | None:
 
 
 def _sound(laid: Laid) -> bool:
+    """Whether this may be a copy: not stretched, unless the whole frame was, and enough of it common."""
     lies = laid.lies
-    if min(lies.scale_y, lies.scale_x) <= 0.05 or not 0.6 < lies.scale_y / lies.scale_x < 1.67:
+    if min(lies.scale_y, lies.scale_x) <= 0.05:
+        return False
+    stretch = lies.scale_y / lies.scale_x
+    whole = (laid.other.height / laid.one.height) / (laid.other.width / laid.one.width)
+    if not (0.8 < stretch < 1.25 or 0.93 < stretch / whole < 1.07):
         return False
     return min(laid.shares()) >= LEAST_OVERLAP * 0.7
 
