@@ -466,8 +466,9 @@ def test_no_data_in_script_and_the_policy_admits_nothing_else(page: Page) -> Non
         "form-action": "'none'",
     }
     folder = PROJECT / "infimed_data" / "report"
-    assert page.inside["script"] == [(folder / "leaks.js").read_text("utf-8")]
-    assert page.inside["style"][0] == (folder / "leaks.css").read_text("utf-8")
+    shared = {name: (folder / name).read_text("utf-8") for name in ("review.js", "leaks.js", "page.css", "leaks.css")}
+    assert page.inside["script"] == [shared["review.js"] + shared["leaks.js"]]
+    assert page.inside["style"][0] == shared["page.css"] + shared["leaks.css"]
     assert "http" not in page.html.replace("http-equiv", "")
 
 
