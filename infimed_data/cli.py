@@ -160,6 +160,24 @@ def leaks(
 
 
 @app.command()
+def traces(
+    build: Build,
+    page: Annotated[
+        Path | None, typer.Option(help="File of the page; default: NAME-DIGEST-traces.html in the current folder.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples on the page, some of every kind.")] = 400,
+) -> None:
+    """What teachers wrote and what became of it, counted; and an HTML page to read and mark it: the last line."""
+    with _one_line_errors():
+        from infimed_data import stats
+        from infimed_data.report import traces as report
+
+        opened = stats.open_build(build)
+        print(report.traces_text(opened, width=shutil.get_terminal_size((100, 24)).columns), flush=True)
+        print(stats.shown(str(report.write_traces_page(opened, page, max_samples=samples))))
+
+
+@app.command()
 def adapters() -> None:
     """The layouts that can be read."""
     from infimed_data.adapters import ADAPTERS

@@ -80,7 +80,7 @@ def rendered(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = lambda number: "–" if number is None else f"{number:,}"
+    environment.filters["count"] = lambda number: f"{number:,}" if isinstance(number, int) else "–"
     text = environment.get_template(f"{name}.html.jinja").render(
         title=title,
         label=readable(build.label),
