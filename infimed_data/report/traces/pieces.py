@@ -94,5 +94,8 @@ def _cut(text: str, notes: Sequence[Note], first: int, last: int) -> list[Piece]
         inside = [note for note in inside if note.end >= end]
         kinds = tuple(sorted({note.kind for note in inside}))
         begins = tuple(note for note in inside if note.label and note.start == start)
-        pieces.append(Piece(readable_part(text[start:end]), kinds, begins))
+        part = readable_part(text[start:end])
+        if part.isspace() and "\n" in part:  # between tags, which stand in lines of their own anyway
+            part = "\n"
+        pieces.append(Piece(part, kinds, begins))
     return pieces

@@ -63,7 +63,7 @@ def _gates(found: TraceSummary, width: int) -> str:
         ]
         for row in found.gates
     ]
-    names = ["gate", "found in", "right ones refused", "by it alone", "let through by a mark", "such as"]
+    names = ["gate", "found in", "right ones refused", "by it alone", "overruled", "such as"]
     return "Gates (one candidate may have several)\n" + aligned(
         names, body, right=[False, *[True] * 4, False], caps=[24, 12, 18, 12, 20, width]
     )
@@ -77,7 +77,7 @@ def _refusals(found: TraceSummary) -> list[str]:
         [shown(row["reason"]), f"{row['n']:,}", _percent(row["n"], refused), refusal_in_words(row["reason"])]
         for row in found.refusals
     ]
-    names = ["first reason", "candidates", "share", ""]
+    names = ["first reason", "candidates", "share", "which means"]
     return ["Refused candidates\n" + aligned(names, body, right=[False, True, True, False], caps=[30, 12, 8, 80])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ MAX_PICTURES = 4
 MAX_STEP_CHARS = 4000
 
 Fields = Mapping[str, Any]
+
+_BETWEEN_TAGS = re.compile(r"(?<=>)\s{0,20}\n\s{0,20}(?=<)")
 
 FACETS = ("source", "kind", "strategy", "pattern", "outcome", "gate", "decision")
 """Names of the filters."""
@@ -131,7 +134,7 @@ def _trace(
         "left_out": left_out,
         "facts": _facts(candidate),
         "wrong_turns": [readable(turn[:MAX_OPTION_CHARS]) for turn in candidate["wrong_turns"] or ()],
-        "steps": [_step(step) for step in candidate["steps"] or ()],
+        "steps": [_step(step, text) for step in candidate["steps"] or ()],
         "key": name_of(candidate["key"] or ""),
     }
 
@@ -213,7 +216,8 @@ def _facts(candidate: Fields) -> list[str]:
     return [*facts, f"{requests} requests"] if requests > 1 else facts
 
 
-def _step(step: Fields) -> dict[str, Any]:
+def _step(step: Fields, shown: str) -> dict[str, Any]:
+    """A request; `shown` is the text that stands above all of them."""
     text = step["text"] or ""
     return {
         "role": ROLES_IN_WORDS.get(step["role"] or "") or readable(step["role"] or "(none)"),
@@ -228,6 +232,7 @@ def _step(step: Fields) -> dict[str, Any]:
         "error": readable((step["error"] or "")[:MAX_OPTION_CHARS]),
         "facts": _facts({**step, "steps": ()}),
         "masked": [readable(part[:MAX_OPTION_CHARS]) for part in step["masked"] or ()],
-        "text": readable(text[:MAX_STEP_CHARS]),
+        "is_above": bool(text) and text == shown,
+        "text": _BETWEEN_TAGS.sub("\n", readable(text[:MAX_STEP_CHARS])),
         "left_out": max(0, len(text) - MAX_STEP_CHARS),
     }

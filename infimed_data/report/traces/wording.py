@@ -165,8 +165,10 @@ def _won(candidate: Fields, generated: Fields | None) -> str:
     policy = POLICIES_IN_WORDS.get((generated["policy"] if generated else "") or "", "")
     if accepted == 1 or not policy:
         return "The only one accepted, so it is trained on." if accepted == 1 else "It is trained on."
-    place = "It" if not candidate["winner"] else f"As number {candidate['winner'] + 1} it"
-    return f"{place} is trained on: {policy} of {accepted:,} accepted."
+    if candidate["winner"]:
+        place = candidate["winner"] + 1
+        return f"It is trained on too, as number {place} of {accepted:,} accepted; the first is {policy}."
+    return f"It is trained on: {policy} of {accepted:,} accepted."
 
 
 def _passed_over(candidate: Fields, generated: Fields | None) -> str:
