@@ -218,15 +218,15 @@ def _facts(candidate: Fields) -> list[str]:
 
 def _step(step: Fields, shown: str) -> dict[str, Any]:
     """A request; `shown` is the text that stands above all of them."""
-    text = step["text"] or ""
+    text, outcome = step["text"] or "", ended_of(step)
     return {
         "role": ROLES_IN_WORDS.get(step["role"] or "") or readable(step["role"] or "(none)"),
         "is_told": bool(step["gold_revealed"]),
         "pattern": pattern_in_words(step["pattern"]) if step["pattern"] else "",
         "model": name_of(step["model"] or ""),
         "prompt": name_of(step["prompt"] or ""),
-        "ended": ENDED_IN_WORDS.get((step["outcome"] if step["status"] == "answered" else step["status"]) or "", ""),
-        "outcome": (step["outcome"] if step["status"] == "answered" else step["status"]) or "",
+        "outcome": outcome if outcome in ENDED_IN_WORDS else "",
+        "ended": ENDED_IN_WORDS.get(outcome) or readable(outcome),
         "reason": readable(step["reason"] or ""),
         "extracted": readable((step["extracted"] or "")[:MAX_OPTION_CHARS]),
         "error": readable((step["error"] or "")[:MAX_OPTION_CHARS]),
