@@ -8,7 +8,6 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,14 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsed_page import HOSTILE, HOSTILE_KEY, Page, check_no_markup, check_policy
 from PIL import Image
-from traced_build import Asked, write_tables, write_traced_build
+from traced_build import Asked, ended, judged, won, write_tables, write_traced_build
 
 from infimed_data.errors import QueryError
 from infimed_data.gates import GATES
-from infimed_data.rejection import POLICIES, Judged, Outcome, candidate_rows, generated_row, read_marks
+from infimed_data.rejection import POLICIES, candidate_rows, generated_row, read_marks
 from infimed_data.report.traces import traces_page, traces_text, write_traces_page
 from infimed_data.report.traces.pieces import MAX_CHARS, Note, annotated
-from infimed_data.report.traces.summary import PASS_RATES, summarise
 from infimed_data.report.traces.wording import (
     GATES_IN_WORDS,
     PATTERNS_IN_WORDS,
@@ -38,12 +36,6 @@ from infimed_data.report.traces.wording import (
 )
 from infimed_data.stats import open_build
 from infimed_data.strategies.candidate import Role, Withheld
-from infimed_data.teachers.settings import Price
-
-
-@pytest.fixture(scope="module")
-def asked(demo_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Asked:
-    return write_traced_build(demo_build, tmp_path_factory.mktemp("traced") / "demo" / demo_build.name)
 
 
 @pytest.fixture(scope="module")
@@ -51,161 +43,8 @@ def page(asked: Asked) -> Page:
     return Page(traces_page(open_build(asked.folder), max_samples=1000).decode())
 
 
-def judged(asked: Asked) -> list[tuple[Outcome, Judged]]:
-    return [(outcome, each) for outcome in asked.outcomes for each in outcome.judged]
-
-
-def won(outcome: Outcome, each: Judged) -> bool:
-    return any(outcome.judged[at] is each for at in outcome.winners)
-
-
-def ended(each: Judged) -> str:
-    return each.candidate.outcome if each.candidate.status == "answered" else each.candidate.status
-
-
 def words(text: str) -> str:
     return " ".join(text.split())
-
-
-# Numbers
-
-
-def test_the_summary_equals_the_truth(asked: Asked) -> None:
-    found = summarise(open_build(asked.folder))
-    taught = [outcome for outcome in asked.outcomes if not outcome.answer_only]
-    assert dict(found.samples) == {
-        "asked": len(taught),
-        "kept": sum(outcome.kept for outcome in taught),
-        "answer_only": len(asked.outcomes) - len(taught),
-    }
-    everything = judged(asked)
-    truth: Counter[str] = Counter(ended(each) for _, each in everything)
-    assert dict(found.candidates) == {
-        "n": len(everything),
-        **{name: truth[name] for name in ("correct", "wrong", "unverifiable", "truncated", "failed")},
-        "accepted": sum(each.accepted for _, each in everything),
-        "winners": sum(won(*pair) for pair in everything),
-        "good": sum(each.mark == "good" for _, each in everything),
-        "bad": sum(each.mark == "bad" for _, each in everything),
-        "overruled": 2,
-    }
-    assert min(found.candidates.values()) > 0
-    assert {row["reason"]: row["n"] for row in found.refusals} == Counter(
-        each.refusal for _, each in everything if each.refusal
-    )
-    assert {(row["ended"], row["reason"]): row["n"] for row in found.reasons} == Counter(
-        (ended(each), each.candidate.verdict.reason) for _, each in everything
-    )
-    assert {row["rule"]: row["n"] for row in found.rules} == Counter(
-        outcome.refused.rule for outcome in taught if outcome.refused
-    )
-    assert {row["policy"]: (row["samples"], row["winners"]) for row in found.policies} == {
-        policy: (len(own), sum(len(outcome.winners) for outcome in own))
-        for policy in {outcome.policy for outcome in taught if outcome.kept}
-        if (own := [outcome for outcome in taught if outcome.kept and outcome.policy == policy])
-    }
-
-
-VALUES: dict[str, Callable[[Asked, Judged], set[str]]] = {
-    "source": lambda asked, each: {asked.rows[each.candidate.uid]["source"]},
-    "answer kind": lambda asked, each: {asked.rows[each.candidate.uid]["answer_kind"]},
-    "strategy": lambda asked, each: {each.candidate.strategy},
-    "pattern": lambda asked, each: set((each.candidate.pattern or "").split("+")),
-}
-
-
-@pytest.mark.parametrize("name", VALUES)
-def test_accept_rates_equal_the_truth(asked: Asked, name: str) -> None:
-    truth: dict[str, Counter[str]] = {}
-    samples: dict[str, set[str]] = {}
-    for outcome, each in judged(asked):
-        for value in VALUES[name](asked, each):
-            counts = truth.setdefault(value, Counter())
-            samples.setdefault(value, set()).add(outcome.uid)
-            counts["candidates"] += 1
-            counts["correct"] += ended(each) == "correct"
-            counts["accepted"] += each.accepted
-            counts["winners"] += won(outcome, each)
-    rows = summarise(open_build(asked.folder)).breakdowns[name]
-    assert {row["name"]: {field: row[field] for field in row if field != "name"} for row in rows} == {
-        value: {**{field: counts[field] for field in ("candidates", "correct", "accepted", "winners")},
-                "samples": len(samples[value])}
-        for value, counts in truth.items()
-    }  # fmt: skip
-    assert len(rows) > 2
-
-
-def test_gates_tell_what_they_refused(asked: Asked) -> None:
-    truth: dict[str, Counter[str]] = {}
-    for _, each in judged(asked):
-        names = [finding.gate for finding in each.findings]
-        held = ended(each) == "correct" and each.candidate.withheld is None and not each.accepted and each.mark != "bad"
-        for name in names:
-            counts = truth.setdefault(name, Counter())
-            counts["found"] += 1
-            counts["refused"] += held
-            counts["alone"] += held and len(names) == 1
-            counts["overruled"] += each.accepted
-    rows = summarise(open_build(asked.folder)).gates
-    fields = ("found", "refused", "alone", "overruled")
-    assert {row["gate"]: {field: row[field] for field in fields} for row in rows} == {
-        gate: {field: counts[field] for field in fields} for gate, counts in truth.items()
-    }
-    assert {"answer_leak", "no_reflection"} <= truth.keys() and truth["answer_leak"]["overruled"] == 1
-
-
-def test_pass_rates_are_those_of_the_first_round(asked: Asked) -> None:
-    rates = [outcome.first_round.pass_rate for outcome in asked.outcomes if not outcome.answer_only]
-    found = summarise(open_build(asked.folder)).pass_rates
-    assert tuple(found) == PASS_RATES
-    assert found["unknown"] == sum(rate is None for rate in rates)
-    known = [rate for rate in rates if rate is not None]
-    bounds = {"0": (-1, 0), "up to 1/4": (0, 0.25), "up to 1/2": (0.25, 0.5), "up to 3/4": (0.5, 0.75)}
-    for name, (low, high) in bounds.items():
-        assert found[name] == sum(low < rate <= high for rate in known), name
-    assert found["1"] == sum(rate == 1 for rate in known) > 0
-    assert sum(found.values()) == len(rates)
-
-
-def test_cost_counts_every_request_once(asked: Asked) -> None:
-    requests = {
-        (step.model, step.completion.key): (step.completion.prompt_tokens, step.completion.completion_tokens)
-        for _, each in judged(asked)
-        for step in each.candidate.steps
-    }
-    cost = summarise(open_build(asked.folder)).cost
-    prices = {"big": Price(prompt=1.0, completion=4.0), "mender": Price(prompt=10.0, completion=40.0)}
-    usd = sum(prices[model].usd(*tokens) for (model, _), tokens in requests.items() if model in prices)
-    accepted = sum(each.accepted for _, each in judged(asked))
-    assert {model.model: model.requests for model in cost.models} == Counter(model for model, _ in requests)
-    assert {model.model for model in cost.models if model.replayed} == {"small"}
-    assert cost.usd == pytest.approx(usd)
-    assert cost.usd_each == pytest.approx(usd / accepted)
-    assert cost.tokens_each == pytest.approx(sum(map(sum, requests.values())) / accepted)
-
-
-def test_without_prices_the_text_says_so(demo_build: Path, tmp_path: Path) -> None:
-    shortfall = {"stratum": "slake", "wanted": 40, "kept": 31, "why": "9 missing: no rows left; refused: wrong 12"}
-    asked = write_traced_build(demo_build, tmp_path / "b", lock={"manifest": {"generate": []}, "fill": [shortfall]})
-    text = traces_text(open_build(asked.folder), width=120)
-    assert "no prices per accepted trace" in text and "$" not in text
-    assert "slake        40    31  9 missing: no rows left; refused: wrong 12" in text
-    shown = Page(traces_page(open_build(asked.folder), max_samples=3).decode())
-    assert "no prices" in shown.html and "9 missing: no rows left" in shown.html
-    assert summarise(open_build(asked.folder)).cost.usd is None
-
-
-def test_the_text_has_every_part_and_fits_its_width(asked: Asked) -> None:
-    text = traces_text(open_build(asked.folder), width=90)
-    assert max(map(len, text.splitlines())) <= 90
-    titles = [block.splitlines()[0].split(" (")[0] for block in text.split("\n\n")]
-    assert titles[1:] == [
-        "Accept rate by source", "Accept rate by answer kind", "Accept rate by strategy", "Accept rate by pattern",
-        "Gates", "Refused candidates", "Verdicts", "Cost", "Pass rates of samples", "Wins",
-        "Samples without a trace to train on", "Marked so far: 1 good, 1 bad; 2 changed something",
-    ]  # fmt: skip
-    kept = sum(outcome.kept and not outcome.answer_only for outcome in asked.outcomes)
-    assert f"{kept} have a trace to train on" in text
 
 
 # The command
@@ -492,6 +331,8 @@ def test_marks_filters_and_keys_in_a_browser(asked: Asked, tmp_path: Path) -> No
         assert read_marks(review.read_text("utf-8"), "review.jsonl") == marks | {order[0]: "good", order[1]: "bad"}
         first = json.loads(review.read_text("ascii").splitlines()[0])
         assert first.keys() == {"candidate", "verdict", "uid", "strategy", "attempt", "build"}
+        browser.do("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False)
+        assert browser.ask("document.documentElement.scrollWidth") <= 390
         assert set(browser.requested) == {file.as_uri()}
         assert browser.complaints == []
 

@@ -18,11 +18,20 @@ import pyarrow.parquet as pq
 from simulated_teacher import SimulatedTeacher, weighted
 
 from infimed_data.manifest.generate import Attempts, Gates, Generate, Search, Stability, Winners
-from infimed_data.rejection import CANDIDATES, GENERATED, Outcome, candidate_rows, generated_row, in_order, sampled
+from infimed_data.rejection import (
+    CANDIDATES,
+    GENERATED,
+    Judged,
+    Outcome,
+    candidate_rows,
+    generated_row,
+    in_order,
+    sampled,
+)
 from infimed_data.schema import DROPS, VERIFIABLE_KINDS
 from infimed_data.strategies import Problem
 
-__all__ = ["PASSES", "PRICES", "Asked", "ask_about", "write_tables", "write_traced_build"]
+__all__ = ["Asked", "ended", "judged", "won", "write_tables", "write_traced_build"]
 
 MIXED = weighted(2, right=5, wrong=3, truncated=0.7, error=0.5, refusal=0.5, unsure=1, leaky=1.3, filtered=0.3)
 PASSES: tuple[Generate, ...] = (
@@ -67,9 +76,6 @@ class Asked:
     outcomes: tuple[Outcome, ...]
     rows: Mapping[str, Mapping[str, Any]]
     """By uid, the row as `samples` has it."""
-
-    def __iter__(self) -> Any:
-        return iter(self.outcomes)
 
 
 def _problems(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
@@ -160,3 +166,18 @@ def _marks(outcomes: Sequence[Outcome]) -> dict[str, str]:
             elif outcome.winners[:1] == (at,) and "bad" not in marks.values():
                 marks[each.candidate.key] = "bad"
     return marks
+
+
+def judged(asked: Asked) -> list[tuple[Outcome, Judged]]:
+    """Every candidate with its sample's outcome."""
+    return [(outcome, each) for outcome in asked.outcomes for each in outcome.judged]
+
+
+def won(outcome: Outcome, each: Judged) -> bool:
+    """Whether a candidate is among its sample's winners."""
+    return any(outcome.judged[at] is each for at in outcome.winners)
+
+
+def ended(each: Judged) -> str:
+    """What became of a candidate: its verdict, or why there is none."""
+    return each.candidate.outcome if each.candidate.status == "answered" else each.candidate.status

@@ -90,7 +90,7 @@ def sample_view(
         "pictures": [_picture(digest, pictures) for digest in _images(sample)[:MAX_PICTURES]],
         "more_pictures": max(0, len(_images(sample)) - MAX_PICTURES),
         "fate": fate_in_words(sample.ended),
-        "is_kept": bool(generated and generated["kept"]),
+        "is_kept": generated and bool(generated["kept"]),
         "rule": _rule(generated),
         "pass_rate": _pass_rate(generated),
         "traces": [

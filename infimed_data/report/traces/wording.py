@@ -125,6 +125,8 @@ def why(candidate: Fields, generated: Fields | None, gold: str) -> str:
             sentences.append(_won(candidate, generated))
     elif candidate["mark"] == "good" and not candidate["accepted"]:
         sentences.append("A reviewer's mark cannot change that; mend the gold answer instead.")
+    if candidate["gates"] and not candidate["accepted"] and not (candidate["refusal"] or "").startswith("gate:"):
+        sentences.append("A gate objects too." if len(candidate["gates"]) == 1 else "Gates object too.")
     if candidate["gold_revealed"]:
         sentences.append("Written with the gold answer in view.")
     elif candidate["hinted"]:
