@@ -5,6 +5,7 @@ python tests/test_readme.py            prints the real output of every block tha
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -42,6 +43,7 @@ def output_of(command: str, cwd: Path, build: Path | None) -> list[str]:
     """Lines that a command of the README prints, on both streams, without progress and without blank ends."""
     words = shlex.split(command)
     assert words[0] == "infimed-data", f"{command}: not a command of this project"
+    os.environ["COLUMNS"] = "100"  # as wide as without a terminal
     given = [word.replace("builds/demo/DIGEST", str(build)) for word in words[1:]]
     done = infimed_data(*given, cwd=cwd)
     assert done.returncode == 0, f"{command}: {done.stderr}"
