@@ -5,7 +5,6 @@ python tests/test_readme.py            prints the real output of every block tha
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -43,9 +42,8 @@ def output_of(command: str, cwd: Path, build: Path | None) -> list[str]:
     """Lines that a command of the README prints, on both streams, without progress and without blank ends."""
     words = shlex.split(command)
     assert words[0] == "infimed-data", f"{command}: not a command of this project"
-    os.environ["COLUMNS"] = "100"  # as wide as without a terminal
     given = [word.replace("builds/demo/DIGEST", str(build)) for word in words[1:]]
-    done = infimed_data(*given, cwd=cwd)
+    done = infimed_data(*given, cwd=cwd, COLUMNS="100")  # as wide as without a terminal
     assert done.returncode == 0, f"{command}: {done.stderr}"
     lines = (done.stderr + done.stdout).split("\n")
     return [line.rstrip() for line in lines if not _PROGRESS.search(line)]
