@@ -72,9 +72,9 @@ def disk_error(error: OSError, doing: str) -> StorageError:
 
     if isinstance(error, StorageError):
         return error
-    where = error.filename or ""
+    doing = f"{doing} {error.filename or ''}".rstrip(": ")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(f"disk full while {doing} {where}: free space and run the same command again; it continues")
+        return StorageError(f"disk full while {doing}: free space and run the same command again; it continues")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(f"not writable while {doing} {where}: {error.strerror}; choose another folder or its owner")
-    return StorageError(f"{error.strerror or error} while {doing} {where}")
+        return StorageError(f"not writable while {doing}: {error.strerror}; choose another folder or its owner")
+    return StorageError(f"{error.strerror or error} while {doing}")

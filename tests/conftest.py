@@ -23,10 +23,11 @@ REAL = SHARED / "real"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def infimed_data(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a process of its own."""
+def infimed_data(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own, with these environment variables set."""
     command = [sys.executable, "-W", "error", "-m", "infimed_data.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
+    env = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
-from infimed_data.storage import tables
+from infimed_data.storage import documents, tables
 from infimed_data.storage.places import ImageFinder, Place, is_cell, split_cell, tidy_name
 from infimed_data.storage.tables import TableFile, TableRow, parquet_schema, plan_shards, read_rows
 
@@ -135,7 +135,7 @@ def test_a_streamed_document_equals_a_whole_one(document: Any, size: int, indent
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     stream = Trickle(text)
     stream.size = size
-    assert list(tables._streamed_json(stream, "x")) == list(tables._whole_json(text, "x"))
+    assert list(documents.streamed_json(stream, "x")) == list(documents.whole_json(text, "x"))
 
 
 def test_a_large_document_is_read_like_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_large_document_is_read_like_a_small_one(tmp_path: Path, monkeypatch: 
 def test_one_enormous_element_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.json").write_text(json.dumps([{"text": "x" * (5 << 20)}]))
     monkeypatch.setattr(tables, "WHOLE_JSON_BYTES", 1 << 20)
-    monkeypatch.setattr(tables, "MAX_ROW_BYTES", 2 << 20)
+    monkeypatch.setattr(documents, "MAX_ROW_BYTES", 2 << 20)
     with pytest.raises(SourceError, match="larger than"):
         read(tmp_path, "a.json")
 

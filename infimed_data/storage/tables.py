@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 
 from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
+from infimed_data.storage.documents import MAX_ROW_BYTES, streamed_json, whole_json
 from infimed_data.storage.places import Place
 
 __all__ = [
@@ -38,8 +38,6 @@ SHARD_BYTES = 8 << 20
 """JSON lines are cut into shards of this many bytes; Parquet row groups are put together up to it."""
 WHOLE_JSON_BYTES = 32 << 20
 """A JSON document up to this size is parsed at once; a larger one element by element."""
-MAX_ROW_BYTES = 64 << 20
-"""A single JSON element or CSV cell larger than this is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +297,9 @@ def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | 
     where = place.root / name
     with _open(place, name) as stream:
         if size_bytes <= WHOLE_JSON_BYTES:
-            elements: Iterator[tuple[str | None, Any]] = _whole_json(stream.read(), where)
+            elements: Iterator[tuple[str | None, Any]] = whole_json(stream.read(), where)
         else:
-            elements = _streamed_json(stream, where)
+            elements = streamed_json(stream, where)
         for number, (key, data) in enumerate(elements):
             if not isinstance(data, dict):
                 yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
@@ -309,117 +307,6 @@ def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | 
                 yield number, Reject("invalid_json", f"element {number}: {fault}")
             else:
                 yield TableRow(data, name, number, key)
-
-
-def _whole_json(text: bytes, where: object) -> Iterator[tuple[str | None, Any]]:
-    text = text.removeprefix(codecs.BOM_UTF8)
-    if not text.strip():
-        raise SourceError(f"{where}: empty file")
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        document = _lenient_json(text, where)  # NaN and Infinity, which pandas writes
-    if isinstance(document, list):
-        yield from ((None, element) for element in document)
-    elif isinstance(document, dict):
-        yield from document.items()
-    else:
-        raise SourceError(f"{where}: holds a {type(document).__name__}; allowed: an array or an object of rows")
-
-
-def _lenient_json(text: bytes, where: object) -> Any:
-    try:
-        return json.loads(text)
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{where}: not UTF-8 at byte {error.start} ({error.reason})") from error
-    except json.JSONDecodeError as error:
-        raise SourceError(f"{where}:{error.lineno}: not valid JSON: {error.msg} at column {error.colno}") from error
-    except RecursionError as error:
-        raise SourceError(f"{where}: JSON nested too deeply") from error
-
-
-def _streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | None, Any]]:
-    """Elements of a large JSON array or object, holding one element and a read-ahead block in memory."""
-    decoder = json.JSONDecoder()
-    feed = codecs.getincrementaldecoder("utf-8-sig")()
-    buffer, at, ended, base = "", 0, False, 0
-
-    def more() -> bool:
-        nonlocal buffer, at, ended, base
-        if ended:
-            return False
-        if len(buffer) - at > MAX_ROW_BYTES:
-            raise SourceError(f"{where}: an element near character {base + at} is larger than {MAX_ROW_BYTES:,} bytes")
-        block = stream.read(1 << 20)
-        ended = not block
-        try:
-            text = feed.decode(block, final=ended)
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{where}: not UTF-8 near character {base + len(buffer)} ({error.reason})") from error
-        base += at
-        buffer, at = buffer[at:] + text, 0
-        return True
-
-    def peek() -> str:
-        nonlocal at
-        while True:
-            while at < len(buffer) and buffer[at] in " \t\r\n":
-                at += 1
-            if at < len(buffer):
-                return buffer[at]
-            if not more():
-                raise SourceError(f"{where}: ends in the middle (truncated?); fetch it again")
-
-    def value() -> Any:
-        nonlocal at
-        peek()
-        wanted = 0
-        while True:
-            try:
-                # A number that nothing closes yet may go on in the next block ("0." of "0.5").
-                found, end = decoder.raw_decode(buffer, at)
-                if isinstance(found, dict | list | str) or ended or buffer[end : end + 1] in tuple(" \t\r\n,:]}"):
-                    at = end
-                    return found
-            except json.JSONDecodeError as error:
-                if ended:
-                    raise SourceError(f"{where}: not valid JSON near character {base + at}: {error.msg}") from error
-            except RecursionError as error:
-                raise SourceError(f"{where}: JSON nested too deeply near character {base + at}") from error
-            wanted = max(2 * wanted, 1)
-            for _ in range(wanted):  # read twice as much each time: a large element is not parsed again for each block
-                if not more():
-                    break
-
-    def end() -> None:
-        nonlocal at
-        while at < len(buffer) or more():
-            if buffer[at : at + 1].strip():
-                raise SourceError(f"{where}: not valid JSON near character {base + at}: extra data")
-            at += 1
-
-    opening = peek()
-    if opening not in "[{":
-        raise SourceError(f"{where}: starts with {opening!r}; allowed: an array or an object of rows")
-    at += 1
-    closing = "]" if opening == "[" else "}"
-    if peek() == closing:
-        at += 1
-        return end()
-    while True:
-        key = None
-        if opening == "{":
-            key = str(value())
-            if peek() != ":":
-                raise SourceError(f"{where}: not valid JSON near character {base + at}: expected ':'")
-            at += 1
-        yield key, value()
-        mark = peek()
-        at += 1
-        if mark == closing:
-            return end()
-        if mark != ",":
-            raise SourceError(f"{where}: not valid JSON near character {base + at - 1}: expected ',' or '{closing}'")
 
 
 def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:

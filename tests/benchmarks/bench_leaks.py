@@ -364,7 +364,7 @@ def main() -> int:
             elif options.real is None or not options.real.is_dir():
                 print(f"{section}: skipped, it needs --real FOLDER", file=sys.stderr)
             else:
-                sections[section](options.real, temp / section)
+                sections[section](options.real.resolve(), temp / section)
     return 0
 
 

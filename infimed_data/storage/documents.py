@@ -1,0 +1,129 @@
+"""Documents of JSON that hold many rows: an array of them, or an object of them by key."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+
+import orjson
+
+from infimed_data.errors import SourceError
+
+__all__ = ["MAX_ROW_BYTES", "streamed_json", "whole_json"]
+
+MAX_ROW_BYTES = 64 << 20
+"""A single JSON element or CSV cell larger than this is refused."""
+
+
+def whole_json(text: bytes, where: object) -> Iterator[tuple[str | None, Any]]:
+    """(key, or None in an array; element) of a document that is in memory. Raises `SourceError` naming `where`."""
+    text = text.removeprefix(codecs.BOM_UTF8)
+    if not text.strip():
+        raise SourceError(f"{where}: empty file")
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        document = _lenient_json(text, where)  # NaN and Infinity, which pandas writes
+    if isinstance(document, list):
+        yield from ((None, element) for element in document)
+    elif isinstance(document, dict):
+        yield from document.items()
+    else:
+        raise SourceError(f"{where}: holds a {type(document).__name__}; allowed: an array or an object of rows")
+
+
+def _lenient_json(text: bytes, where: object) -> Any:
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{where}: not UTF-8 at byte {error.start} ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise SourceError(f"{where}:{error.lineno}: not valid JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise SourceError(f"{where}: JSON nested too deeply") from error
+
+
+def streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | None, Any]]:
+    """Elements of a large JSON array or object, holding one element and a read-ahead block in memory."""
+    decoder = json.JSONDecoder()
+    feed = codecs.getincrementaldecoder("utf-8-sig")()
+    buffer, at, ended, base = "", 0, False, 0
+
+    def more() -> bool:
+        nonlocal buffer, at, ended, base
+        if ended:
+            return False
+        if len(buffer) - at > MAX_ROW_BYTES:
+            raise SourceError(f"{where}: an element near character {base + at} is larger than {MAX_ROW_BYTES:,} bytes")
+        block = stream.read(1 << 20)
+        ended = not block
+        try:
+            text = feed.decode(block, final=ended)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{where}: not UTF-8 near character {base + len(buffer)} ({error.reason})") from error
+        base += at
+        buffer, at = buffer[at:] + text, 0
+        return True
+
+    def peek() -> str:
+        nonlocal at
+        while True:
+            while at < len(buffer) and buffer[at] in " \t\r\n":
+                at += 1
+            if at < len(buffer):
+                return buffer[at]
+            if not more():
+                raise SourceError(f"{where}: ends in the middle (truncated?); fetch it again")
+
+    def value() -> Any:
+        nonlocal at
+        peek()
+        wanted = 0
+        while True:
+            try:
+                # A number that nothing closes yet may go on in the next block ("0." of "0.5").
+                found, end = decoder.raw_decode(buffer, at)
+                if isinstance(found, dict | list | str) or ended or buffer[end : end + 1] in tuple(" \t\r\n,:]}"):
+                    at = end
+                    return found
+            except json.JSONDecodeError as error:
+                if ended:
+                    raise SourceError(f"{where}: not valid JSON near character {base + at}: {error.msg}") from error
+            except RecursionError as error:
+                raise SourceError(f"{where}: JSON nested too deeply near character {base + at}") from error
+            wanted = max(2 * wanted, 1)
+            for _ in range(wanted):  # read twice as much each time: a large element is not parsed again for each block
+                if not more():
+                    break
+
+    def end() -> None:
+        nonlocal at
+        while at < len(buffer) or more():
+            if buffer[at : at + 1].strip():
+                raise SourceError(f"{where}: not valid JSON near character {base + at}: extra data")
+            at += 1
+
+    opening = peek()
+    if opening not in "[{":
+        raise SourceError(f"{where}: starts with {opening!r}; allowed: an array or an object of rows")
+    at += 1
+    closing = "]" if opening == "[" else "}"
+    if peek() == closing:
+        at += 1
+        return end()
+    while True:
+        key = None
+        if opening == "{":
+            key = str(value())
+            if peek() != ":":
+                raise SourceError(f"{where}: not valid JSON near character {base + at}: expected ':'")
+            at += 1
+        yield key, value()
+        mark = peek()
+        at += 1
+        if mark == closing:
+            return end()
+        if mark != ",":
+            raise SourceError(f"{where}: not valid JSON near character {base + at - 1}: expected ',' or '{closing}'")
