@@ -69,7 +69,7 @@ def test_the_command_prints_the_numbers_and_names_the_page_last(asked: Asked, tm
     build = open_build(asked.folder)
     name = f"demo-{build.lock['build']}-traces.html"
     assert done.stdout.splitlines()[-1] == name
-    assert done.stdout.splitlines()[:3] == traces_text(build, width=80).splitlines()[:3]
+    assert done.stdout.splitlines()[:3] == traces_text(build).splitlines()[:3]
     assert (tmp_path / name).read_bytes() == traces_page(build, max_samples=12)
     with pytest.raises(QueryError, match="inside the build"):
         write_traces_page(build, asked.folder / "page.html")
