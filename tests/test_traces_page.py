@@ -64,7 +64,7 @@ def test_a_damaged_build_is_told_from_one_without_teachers(demo_build: Path, tmp
 
 
 def test_the_command_prints_the_numbers_and_names_the_page_last(asked: Asked, tmp_path: Path, run: Run) -> None:
-    done = run("traces", asked.folder, "--samples", 12, cwd=tmp_path)
+    done = run("traces", asked.folder, "--samples", 12, cwd=tmp_path, COLUMNS="100")
     assert done.returncode == 0, done.stderr
     build = open_build(asked.folder)
     name = f"demo-{build.lock['build']}-traces.html"
