@@ -53,11 +53,13 @@ def words(text: str) -> str:
 def test_a_build_without_candidates_says_which_key_makes_them(demo_build: Path, tmp_path: Path, run: Run) -> None:
     done = run("traces", demo_build, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"error: .*no candidates\.parquet: no teacher was asked; .*`generate`.*\n", done.stderr)
+    assert re.fullmatch(
+        r"error: .*no candidates\.parquet: no teacher was asked for traces; .*`generate`.*\n", done.stderr
+    )
 
 
 def test_a_damaged_build_is_told_from_one_without_teachers(demo_build: Path, tmp_path: Path) -> None:
-    asked = write_traced_build(demo_build, tmp_path / "b")
+    asked = write_traced_build(demo_build, tmp_path / "b", lock={"manifest": {"generate": {"thinking": {}}}})
     (asked.folder / "generated.parquet").unlink()
     with pytest.raises(QueryError, match=r"damaged: generated\.parquet is missing"):
         traces_text(open_build(asked.folder))
@@ -208,7 +210,9 @@ def hostile(asked: Asked, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("drops", "images"):
         (folder / f"{name}.parquet").write_bytes((asked.folder / f"{name}.parquet").read_bytes())
     lock = json.loads((asked.folder / "lock.json").read_text("utf-8"))
-    (folder / "lock.json").write_text(json.dumps({**lock, "name": "demo", "fill": [{"stratum": HOSTILE}, 3]}), "utf-8")
+    (folder / "lock.json").write_text(
+        json.dumps({**lock, "name": "demo", "generate": {HOSTILE: {"fill": [{"stratum": HOSTILE}, 3]}}}), "utf-8"
+    )
     rng = random.Random(1)
     samples = pl.read_parquet(asked.folder / "samples.parquet").to_dicts()
     schema = pl.read_parquet(asked.folder / "samples.parquet").schema

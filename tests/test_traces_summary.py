@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from parsed_page import Page
 from traced_build import Asked, ended, judged, won, write_traced_build
@@ -133,7 +135,9 @@ def test_cost_counts_every_request_once(asked: Asked) -> None:
 
 def test_without_prices_the_text_says_so(demo_build: Path, tmp_path: Path) -> None:
     shortfall = {"stratum": "slake", "wanted": 40, "kept": 31, "why": "9 missing: no rows left; refused: wrong 12"}
-    asked = write_traced_build(demo_build, tmp_path / "b", lock={"manifest": {"generate": []}, "fill": [shortfall]})
+    asked = write_traced_build(
+        demo_build, tmp_path / "b", lock={"manifest": {}, "generate": {"thinking": {"fill": [shortfall]}}}
+    )
     text = traces_text(open_build(asked.folder), width=120)
     assert "no prices per accepted trace" in text and "$" not in text
     assert "slake        40    31  9 missing: no rows left; refused: wrong 12" in text
@@ -153,3 +157,27 @@ def test_the_text_has_every_part_and_fits_its_width(asked: Asked) -> None:
     ]  # fmt: skip
     kept = sum(outcome.kept and not outcome.answer_only for outcome in asked.outcomes)
     assert f"{kept} have a trace to train on" in text
+
+
+def test_what_was_asked_to_measure_difficulty_is_no_trace(asked: Asked, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(asked.folder, folder)
+    table = pl.read_parquet(folder / "candidates.parquet")
+    measured = table.with_columns(
+        pl.lit("difficulty").alias("pass"), pl.lit(None, pl.Boolean).alias("accepted"), winner=None, refusal=None
+    )
+    both = pl.concat([table.with_columns(pl.lit("thinking").alias("pass")), measured], how="vertical_relaxed")
+    both.write_parquet(folder / "candidates.parquet")
+    assert summarise(open_build(folder)) == summarise(open_build(asked.folder))
+    assert traces_page(open_build(folder), max_samples=20) == traces_page(open_build(asked.folder), max_samples=20)
+
+
+def test_candidates_of_one_request_share_its_prompt(asked: Asked, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(asked.folder, folder)
+    table = pl.read_parquet(folder / "candidates.parquet")
+    four = pl.element().struct.with_fields(pl.lit(4, pl.Int32).alias("choices"))
+    table.with_columns(pl.col("steps").list.eval(four)).write_parquet(folder / "candidates.parquet")
+    one, shared = summarise(open_build(asked.folder)).cost, summarise(open_build(folder)).cost
+    assert shared.prompt_tokens == pytest.approx(one.prompt_tokens / 4, abs=2)
+    assert shared.completion_tokens == one.completion_tokens

@@ -1,5 +1,6 @@
 """Shows what teachers wrote and what became of it, for a person who has to decide whether to trust it.
 
+asking.py    the table that all numbers are counted from
 summary.py   accept rates, gates, verdicts, pass rates, wins, counted by SQL
 cost.py      tokens and money
 text.py      these numbers for a terminal

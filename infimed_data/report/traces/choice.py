@@ -80,7 +80,7 @@ _EACH = f"""
         coalesce({ENDED_AS}, '') AS ended, coalesce(refusal, '') AS refusal,
         [finding.gate FOR finding IN coalesce(gates, [])] AS gates, coalesce(mark, '') AS mark,
         CASE WHEN winner IS NOT NULL THEN 'won' WHEN accepted THEN 'accepted' ELSE 'refused' END AS decision
-      FROM candidates LEFT JOIN known USING (uid))"""
+      FROM traced LEFT JOIN known USING (uid))"""
 
 _RAREST = f"""
     WITH {_EACH},
@@ -103,9 +103,9 @@ _RANKED = f"""
     QUALIFY row_number() OVER (PARTITION BY stratum ORDER BY place) <= $1 ORDER BY stratum, place"""
 
 _UIDS = "uid IN (SELECT unnest($1::VARCHAR[]))"
-_SIZES = f"SELECT uid, count(*) AS n FROM candidates WHERE {_UIDS} GROUP BY uid"
+_SIZES = f"SELECT uid, count(*) AS n FROM traced WHERE {_UIDS} GROUP BY uid"
 _GENERATED = f"SELECT * EXCLUDE (rationales) FROM generated WHERE {_UIDS}"
-_CANDIDATES = f"SELECT * FROM candidates WHERE {_UIDS} ORDER BY uid, attempt, key"
+_CANDIDATES = f"SELECT * FROM traced WHERE {_UIDS} ORDER BY uid, attempt, key"
 
 _SHOWN = f"""
     WITH found AS (

@@ -1,4 +1,5 @@
 """What traces cost: tokens of every request once, however many candidates share it, and money where a price is known.
+Candidates that came in one request share its prompt.
 
 Prices come from the build's lock: those of the manifest's teachers, or a table `prices` by the model's name.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from infimed_data.stats import Build
@@ -80,13 +82,15 @@ def cost_of(connection: duckdb.DuckDBPyConnection, build: Build) -> Cost:
     """The tokens of each model's requests, and their price."""
     prices, replayed = _prices(build.lock)
     models = []
-    for row in rows(connection, _USE):
+    steps = pq.read_schema(build.files["candidates"]).field("steps").type.value_type
+    shared = "greatest(1, coalesce(steps[number].choices, 1))" if steps.get_field_index("choices") >= 0 else "1"
+    for row in rows(connection, _USE.replace("$shared", shared)):
         price = prices.get(row["model"])
         tokens = row["prompt_tokens"], row["completion_tokens"]
         is_replayed = row["model"] in replayed
         usd = 0.0 if is_replayed else None if price is None else price.usd(*tokens)
         models.append(ModelUse(row["model"], row["requests"], *tokens, usd, is_replayed))
-    (accepted,) = rows(connection, "SELECT count(*) FILTER (accepted) AS n FROM candidates")
+    (accepted,) = rows(connection, "SELECT count(*) FILTER (accepted) AS n FROM traced")
     return Cost(models=models, accepted=accepted["n"])
 
 
@@ -120,13 +124,13 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 _USE = """
-    WITH numbered AS (SELECT key, steps, unnest(range(1, len(steps) + 1)) AS number FROM candidates),
+    WITH numbered AS (SELECT key, steps, unnest(range(1, len(steps) + 1)) AS number FROM traced),
       asked AS (
         SELECT coalesce(steps[number].model, '(none)') AS model,
           coalesce(steps[number].key, concat_ws(' ', 'candidate', key, number)) AS request,
-          max(coalesce(steps[number].prompt_tokens, 0)) AS prompt_tokens,
+          max(coalesce(steps[number].prompt_tokens, 0) / $shared) AS prompt_tokens,
           max(coalesce(steps[number].completion_tokens, 0)) AS completion_tokens
         FROM numbered GROUP BY ALL)
-    SELECT model, count(*) AS requests, sum(prompt_tokens)::BIGINT AS prompt_tokens,
+    SELECT model, count(*) AS requests, round(sum(prompt_tokens))::BIGINT AS prompt_tokens,
       sum(completion_tokens)::BIGINT AS completion_tokens
     FROM asked GROUP BY model ORDER BY requests DESC, model"""

@@ -10,6 +10,7 @@ from infimed_data.manifest.generate import PATTERNS
 from infimed_data.report.document import Facet, rendered, write_document
 from infimed_data.report.output_pictures import find_output_pictures
 from infimed_data.report.pictures import Picture
+from infimed_data.report.traces.asking import asking_traces
 from infimed_data.report.traces.choice import TracedSample, choose_samples
 from infimed_data.report.traces.summary import TraceSummary, summarise
 from infimed_data.report.traces.views import FACETS, facets_of, mark_of, sample_view
@@ -22,7 +23,7 @@ from infimed_data.report.traces.wording import (
 )
 from infimed_data.report.views import name_of, names_of
 from infimed_data.stats import Build
-from infimed_data.stats.sql import asking, rows
+from infimed_data.stats.sql import rows
 from infimed_data.strategies.candidate import REASONS
 
 __all__ = ["MAX_SAMPLES", "traces_page", "write_traces_page"]
@@ -57,7 +58,7 @@ def write_traces_page(build: Build, path: Path | None = None, *, max_samples: in
 def traces_page(build: Build, *, max_samples: int = MAX_SAMPLES) -> bytes:
     """The page as UTF-8, the same bytes for the same build and options."""
     summary = summarise(build)
-    with asking(build) as connection:
+    with asking_traces(build) as connection:
         samples = choose_samples(connection, max_samples)
         digests = [digest for sample in samples for digest in (sample.row or {}).get("images") or ()]
         pictures = find_output_pictures(connection, build, digests)
@@ -68,7 +69,7 @@ def traces_page(build: Build, *, max_samples: int = MAX_SAMPLES) -> bytes:
 
 
 _MARKED = """
-    SELECT key, uid, strategy, attempt, mark FROM candidates
+    SELECT key, uid, strategy, attempt, mark FROM traced
     WHERE mark IN ('good', 'bad') AND uid NOT IN (SELECT unnest($1::VARCHAR[])) ORDER BY key"""
 
 

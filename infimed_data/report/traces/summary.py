@@ -8,10 +8,10 @@ from typing import Any
 
 import duckdb
 
-from infimed_data.errors import QueryError
+from infimed_data.report.traces.asking import asking_traces
 from infimed_data.report.traces.cost import Cost, cost_of
-from infimed_data.stats import Build, shown
-from infimed_data.stats.sql import asking, rows
+from infimed_data.stats import Build
+from infimed_data.stats.sql import rows
 
 __all__ = ["BREAKDOWNS", "ENDED_AS", "KNOWN", "PASS_RATES", "PATTERNS_OF", "TraceSummary", "summarise"]
 
@@ -24,7 +24,7 @@ PATTERNS_OF = "list_sort(list_distinct(string_split(coalesce(pattern, ''), '+'))
 KNOWN = """
     SELECT uid, min(source) AS source, min(answer_kind) AS answer_kind FROM (
       SELECT uid, source, answer_kind FROM samples UNION ALL SELECT uid, source, answer_kind FROM drops)
-    WHERE uid IN (SELECT uid FROM candidates) GROUP BY uid"""
+    WHERE uid IN (SELECT uid FROM traced) GROUP BY uid"""
 """SQL for the source and kind of the samples that teachers were asked about."""
 
 BREAKDOWNS: Mapping[str, str] = {
@@ -63,15 +63,12 @@ class TraceSummary:
     rules: Sequence[Fields]
     """Samples without a target by `rule`: `n`, `example`."""
     shortfalls: Sequence[Fields]
-    """Strata that `fill` asked for, as the lock has them: `stratum`, `wanted`, `kept`, `why`."""
+    """Strata that `fill` asked for, as the lock has them for each pass: `stratum`, `wanted`, `kept`, `why`."""
 
 
 def summarise(build: Build) -> TraceSummary:
     """The numbers; raises `QueryError` for a build in which no teacher was asked."""
-    for name in ("candidates", "generated"):
-        if name not in build.files:
-            raise QueryError(f"{shown(str(build.path))}: {_why_missing(build, name)}")
-    with asking(build) as connection:
+    with asking_traces(build) as connection:
         return TraceSummary(
             samples=rows(connection, _SAMPLES)[0],
             candidates=rows(connection, _CANDIDATES)[0],
@@ -87,21 +84,15 @@ def summarise(build: Build) -> TraceSummary:
         )
 
 
-def _why_missing(build: Build, name: str) -> str:
-    manifest = build.lock.get("manifest")
-    if name == "generated" or (isinstance(manifest, Mapping) and manifest.get("generate")):
-        return f"damaged: {name}.parquet is missing; run its build again"
-    return "no candidates.parquet: no teacher was asked; name passes under `generate` in its manifest and build again"
-
-
 def _pass_rates(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     found = {row["bucket"]: row["n"] for row in rows(connection, _PASSED)}
     return {name: found.get(name, 0) for name in PASS_RATES}
 
 
 def _shortfalls(build: Build) -> list[Fields]:
-    listed = build.lock.get("fill")
-    return [row for row in listed if isinstance(row, Mapping)] if isinstance(listed, list) else []
+    passes = build.lock.get("generate")
+    facts = [made for made in passes.values() if isinstance(made, Mapping)] if isinstance(passes, Mapping) else []
+    return [row for made in facts for row in made.get("fill") or () if isinstance(row, Mapping)]
 
 
 def _breakdown(values: str) -> str:
@@ -109,7 +100,7 @@ def _breakdown(values: str) -> str:
     WITH known AS ({KNOWN}),
       each AS (
         SELECT uid, accepted, winner, {ENDED_AS} AS ended, unnest({values}) AS name
-        FROM candidates LEFT JOIN known USING (uid))
+        FROM traced LEFT JOIN known USING (uid))
     SELECT name, count(DISTINCT uid) AS samples, count(*) AS candidates, count(*) FILTER (ended = 'correct') AS correct,
       count(*) FILTER (accepted) AS accepted, count(winner) AS winners
     FROM each GROUP BY name ORDER BY candidates DESC, name"""
@@ -121,7 +112,7 @@ _SAMPLES = """
     FROM generated"""
 
 _CANDIDATES = f"""
-    WITH each AS (SELECT *, {ENDED_AS} AS ended FROM candidates)
+    WITH each AS (SELECT *, {ENDED_AS} AS ended FROM traced)
     SELECT count(*) AS n,
       {
     ", ".join(
@@ -137,18 +128,18 @@ _GATES = f"""
     WITH each AS (
       SELECT unnest(gates) AS finding, len(gates) AS findings, accepted,
         {ENDED_AS} = 'correct' AND withheld IS NULL AND NOT accepted AND mark IS DISTINCT FROM 'bad' AS held
-      FROM candidates)
+      FROM traced)
     SELECT finding.gate AS gate, count(*) AS found, count(*) FILTER (held) AS refused,
       count(*) FILTER (held AND findings = 1) AS alone, count(*) FILTER (accepted) AS overruled,
       min(finding.reason) AS example
     FROM each GROUP BY gate ORDER BY refused DESC, found DESC, gate"""
 
 _REFUSALS = """
-    SELECT coalesce(refusal, '(none)') AS reason, count(*) AS n FROM candidates WHERE NOT accepted
+    SELECT coalesce(refusal, '(none)') AS reason, count(*) AS n FROM traced WHERE NOT accepted
     GROUP BY 1 ORDER BY n DESC, 1"""
 
 _REASONS = f"""
-    SELECT {ENDED_AS} AS ended, reason, count(*) AS n FROM candidates
+    SELECT {ENDED_AS} AS ended, reason, count(*) AS n FROM traced
     GROUP BY 1, 2
     ORDER BY list_position(['correct', 'wrong', 'unverifiable', 'truncated', 'failed'], ended), n DESC, reason"""
 
