@@ -69,13 +69,19 @@ class Cost:
         return None if self.usd is None or not self.accepted else self.usd / self.accepted
 
     @property
+    def money_in_words(self) -> str:
+        """Money for each accepted candidate, or why there is none to tell."""
+        if self.models and all(model.replayed for model in self.models):
+            return "nothing paid (replayed)"
+        return "no prices" if self.usd_each is None else f"${self.usd_each:,.4f}"
+
+    @property
     def in_words(self) -> str:
         """What one accepted trace took."""
         if self.tokens_each is None:
             return "no trace was accepted"
-        money = "no prices" if self.usd_each is None else f"${self.usd_each:,.4f}"
         prompt, completion = (n / self.accepted for n in (self.prompt_tokens, self.completion_tokens))
-        return f"{prompt:,.0f} prompt and {completion:,.0f} completion tokens, {money} per accepted trace"
+        return f"{prompt:,.0f} prompt and {completion:,.0f} completion tokens, {self.money_in_words} per accepted trace"
 
 
 def cost_of(connection: duckdb.DuckDBPyConnection, build: Build) -> Cost:
