@@ -18,7 +18,7 @@ from infimed_data.dedup.components import components
 from infimed_data.engine import Engine
 from infimed_data.manifest import Limits
 from infimed_data.progress import Progress
-from infimed_data.schema import CONFIRMED
+from infimed_data.schema import CONFIRMED, MEASURED
 from infimed_data.storage.places import Place
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table, write_table
 
@@ -89,11 +89,12 @@ def compare_pictures(
 def _measured(pictures: Sequence[Pictures]) -> pl.DataFrame:
     """One row a distinct picture: its signals, and whether sources and benchmarks have it."""
     tables = [
-        pl.DataFrame(read_table(one.images, _SIGNALS)).with_columns(benchmark=pl.lit(one.is_benchmark))
+        pl.DataFrame(read_table(one.images, _SIGNALS)).select(_SIGNALS).with_columns(benchmark=pl.lit(one.is_benchmark))
         for one in pictures
     ]
+    nothing = pl.DataFrame(MEASURED.empty_table()).select(_SIGNALS).with_columns(benchmark=pl.lit(True))
     return (
-        pl.concat(tables)
+        pl.concat([nothing, *tables])
         .filter(pl.col("digest").is_not_null())
         .group_by("digest")
         .agg(pl.exclude("benchmark").first(), held=pl.col("benchmark").any(), trained=(~pl.col("benchmark")).any())
