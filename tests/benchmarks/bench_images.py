@@ -42,7 +42,7 @@ from infimed_data.storage.places import Place
 
 LIMIT = 10**9
 PART = 16
-ROUNDS = 9
+ROUNDS = 5
 
 
 # Speed
@@ -179,8 +179,7 @@ def join(share: float, views: bool, count: int = 1_000_000, radius: int = 4) -> 
     values[:alike] = values[0]
     for _ in range(2):
         values[:alike] ^= np.uint64(1) << rng.integers(0, 64, alike, dtype=np.uint64)
-    copies = rng.choice(np.arange(alike, count), count // 100, replace=False)
-    sources = rng.choice(np.arange(alike, count), count // 100, replace=False)
+    copies, sources = np.split(rng.choice(np.arange(alike, count), count // 100 * 2, replace=False), 2)
     values[copies] = values[sources] ^ (np.uint64(1) << rng.integers(0, 64, len(copies), dtype=np.uint64))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     start = time.perf_counter()

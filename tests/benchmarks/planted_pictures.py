@@ -110,7 +110,8 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     """Plants the copies, measures, searches and confirms, as a build does it."""
     copies = temp / "copies"
     copies.mkdir(parents=True)
-    tasks, planted = [], []
+    tasks: list[CopyTask] = []
+    planted = []
     for number, (stem, path) in enumerate(plan.files.items()):
         for at, kind in enumerate(KINDS):
             if (number + at) % plan.step == 0:
@@ -120,7 +121,7 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     for _ in engine.map(make_copy, tasks, label="copies", heavy=True):
         pass
     folders = {path.parent for path in plan.files.values()}
-    tables = {folder: _measured(folder, engine, temp / f"measured-{at}") for at, folder in enumerate(sorted(folders))}
+    tables = {folder: _measured(folder, engine, temp / f"of-{number}") for number, folder in enumerate(sorted(folders))}
     own = _measured(copies, engine, temp / "measured-copies")
     digest_of = {(folder, name): digest for folder, table in tables.items() for name, digest in _digests(table)}
     copy_digest = dict(_digests(own))
@@ -128,8 +129,8 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
         planted=[(stem, kind, copy_digest[name]) for stem, kind, name in planted],
         of_original={stem: digest_of[path.parent, path.name] for stem, path in plan.files.items()},
     )
-    at = {digest: ImageAt(Place(copies), name) for name, digest in copy_digest.items()}
-    at |= {digest: ImageAt(Place(folder), name) for (folder, name), digest in digest_of.items()}
+    where = {digest: ImageAt(Place(copies), name) for name, digest in copy_digest.items()}
+    where |= {digest: ImageAt(Place(folder), name) for (folder, name), digest in digest_of.items()}
     held = set(found.of_original.values())
     everything = _distinct([*tables.values(), own])
     flags = np.array([digest in held for digest in everything["digest"].to_pylist()])
@@ -138,10 +139,10 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     found.search_s = time.process_time() - start
     found.pictures, found.cut = len(everything), candidates.cut
     start = time.perf_counter()
-    found.pairs = _confirmed(candidates, at, engine, temp / "pairs")
+    found.pairs = _confirmed(candidates, where, engine, temp / "pairs")
     found.confirm_s = (time.perf_counter() - start) * engine.processes
     originals = find_candidates(everything.filter(pa.array(flags)))
-    found.among_originals = _confirmed(originals, at, engine, temp / "originals")
+    found.among_originals = _confirmed(originals, where, engine, temp / "originals")
     return found
 
 
@@ -196,11 +197,12 @@ def whole_report(title: str, found: Found, known: set[Stems], *, by_kind: bool) 
     one_picture = {
         frozenset((a, b)) for row in own for a in stems[row["digest_a"]] for b in stems[row["digest_b"]]
     } | known
-    true, false = [], []
+    false: list[dict[str, Any]] = []
     for row in confirmed:
         one, other = stems[row["digest_a"]], stems[row["digest_b"]]
         alike = one & other or any(frozenset((a, b)) in one_picture for a in one for b in other)
-        (true if alike else false).append(row)
+        if not alike:
+            false.append(row)
     looked = {frozenset((row["digest_a"], row["digest_b"])) for row in found.pairs}
     said = {frozenset((row["digest_a"], row["digest_b"])) for row in confirmed}
     planted, candidates, recalled = Counter[str](), Counter[str](), Counter[str]()
@@ -222,8 +224,9 @@ def whole_report(title: str, found: Found, known: set[Stems], *, by_kind: bool) 
                 shares = (candidates[kind] / planted[kind], recalled[kind] / planted[kind])
                 lines.append(f"  {kind:<26} {planted[kind]:>8} {shares[0]:>11.3f} {shares[1]:>10.3f}")
     lines.append(
-        f"  examined {len(found.pairs):,}, confirmed {len(confirmed):,}, refused {len(found.pairs) - len(confirmed):,}, "
-        f"cut {found.cut:,}; search {found.search_s:.2f} s CPU for {found.pictures:,} pictures, "
+        f"  examined {len(found.pairs):,}, confirmed {len(confirmed):,}, "
+        f"refused {len(found.pairs) - len(confirmed):,}, cut {found.cut:,}; "
+        f"search {found.search_s:.2f} s CPU for {found.pictures:,} pictures, "
         f"confirmation {1e3 * found.confirm_s / count:.1f} ms of a core a pair, reading included"
     )
     lines += [f"  originals that are one picture: {_told(row, stems)}" for row in own]
