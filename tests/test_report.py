@@ -127,7 +127,7 @@ LOCK: dict[str, Any] = {
         {"benchmark": "exam", "rows": 1273, "without_image": 0, "images": 0},
         {"benchmark": "quiet", "rows": 10, "without_image": 0, "images": 0},
     ],
-    "compared": {"pictures": {"examined": 1200, "confirmed": 2, "refused": 1197, "passed_over": 1}},
+    "compared": {"pictures": {"examined": 1200, "confirmed": 2, "refused": 1197, "left_out": 1}},
     "review": {"i:a1-a1": True, "t:no longer found": False},
 }
 
@@ -192,7 +192,7 @@ def test_text_counts_rows_by_grade_source_and_benchmark(build: Path) -> None:
     ]
     assert section(text, "Benchmarks")[3:] == ["vqa 451 3 3 203 3", "exam 1,273 0 2 0 0", "quiet 10 0 0 0 0"]
     assert text.splitlines()[-2:] == [
-        "1,200 pairs of pictures were examined: 2 confirmed, 1,197 refused, 1 passed over",
+        "1,200 pairs of pictures were examined: 2 confirmed, 1,197 refused, 1 left out",
         "7 distinct pairs; marked so far: 1 right, 1 wrong",
     ]
 
