@@ -57,7 +57,7 @@ class Found:
     pictures: int = 0
     search_s: float = 0.0
     confirm_s: float = 0.0
-    """CPU seconds of the search, and wall seconds of the confirmation times its processes."""
+    """CPU seconds of the search and of the confirmation, all processes together."""
     cut: int = 0
 
     @staticmethod
@@ -138,11 +138,9 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     candidates = find_candidates(everything, benchmark=flags)
     found.search_s = time.process_time() - start
     found.pictures, found.cut = len(everything), candidates.cut
-    start = time.perf_counter()
-    found.pairs = _confirmed(candidates, where, engine, temp / "pairs")
-    found.confirm_s = (time.perf_counter() - start) * engine.processes
+    found.pairs, found.confirm_s = _confirmed(candidates, where, engine, temp / "pairs")
     originals = find_candidates(everything.filter(pa.array(flags)))
-    found.among_originals = _confirmed(originals, where, engine, temp / "originals")
+    found.among_originals, _ = _confirmed(originals, where, engine, temp / "originals")
     return found
 
 
@@ -172,7 +170,10 @@ def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
     return table.take(pa.array(list(first.values())))
 
 
-def _confirmed(candidates: Candidates, at: dict[str, ImageAt], engine: LocalEngine, out: Path) -> list[dict[str, Any]]:
+def _confirmed(
+    candidates: Candidates, at: dict[str, ImageAt], engine: LocalEngine, out: Path
+) -> tuple[list[dict[str, Any]], float]:
+    """(rows of `schema.CONFIRMED`, CPU seconds)."""
     out.mkdir()
     pairs = pairs_to_confirm(candidates.pairs)
     tasks = []
@@ -181,9 +182,15 @@ def _confirmed(candidates: Candidates, at: dict[str, ImageAt], engine: LocalEngi
         named = sorted({digest for pair in some for digest in (pair.digest_a, pair.digest_b)})
         where = tuple((digest, at[digest]) for digest in named)
         tasks.append(ConfirmTask(tuple(some), where, LIMIT, LIMIT, out / f"{first}.arrow"))
-    for _ in engine.map(confirm_images, tasks, label="comparing", heavy=True):
-        pass
-    return [row for task in tasks for row in read_table(task.out).to_pylist()]
+    cpu_s = sum(cpu for _, cpu in engine.map(confirm_cpu, tasks, label="comparing", heavy=True))
+    return [row for task in tasks for row in read_table(task.out).to_pylist()], cpu_s
+
+
+def confirm_cpu(task: ConfirmTask) -> float:
+    """Confirms or refuses the pairs; returns the CPU seconds."""
+    start = time.process_time()
+    confirm_images(task)
+    return time.process_time() - start
 
 
 # The report
@@ -227,7 +234,7 @@ def whole_report(title: str, found: Found, known: set[Stems], *, by_kind: bool) 
         f"  examined {len(found.pairs):,}, confirmed {len(confirmed):,}, "
         f"refused {len(found.pairs) - len(confirmed):,}, cut {found.cut:,}; "
         f"search {found.search_s:.2f} s CPU for {found.pictures:,} pictures, "
-        f"confirmation {1e3 * found.confirm_s / count:.1f} ms of a core a pair, reading included"
+        f"confirmation {1e3 * found.confirm_s / count:.1f} ms CPU a pair, reading included"
     )
     lines += [f"  originals that are one picture: {_told(row, stems)}" for row in own]
     lines += [f"  FALSE: {_told(row, stems)}" for row in sorted(false, key=lambda row: -row["score"])[:20]]
