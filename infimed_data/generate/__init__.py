@@ -17,7 +17,7 @@ from infimed_data.generate.jobs import Job, Origin, make_jobs
 from infimed_data.generate.preview import preview_jobs
 from infimed_data.generate.running import Result, Setting, run_jobs
 from infimed_data.generate.tables import generate_facts, write_generated
-from infimed_data.generate.taught import Taught, collect
+from infimed_data.generate.taught import Taught, collect, unused_marks
 
 __all__ = [
     "Job",
@@ -35,5 +35,6 @@ __all__ = [
     "read_reviews",
     "refused_teachers",
     "run_jobs",
+    "unused_marks",
     "write_generated",
 ]

@@ -144,8 +144,9 @@ def _lines(job: Job, remembered: _Remembered, rows: int, open_rows: int, further
         source = f"mean of {found.completion_from:,} answers" if found.completion_from else "half of max_tokens"
         price = "no price is set" if found.usd is None else f"${found.usd:,.4f}"
         lines.append(
-            f"  to send to '{name}' ({teacher.model}): {found.requests:,} requests, {found.prompt_tokens:,} prompt tokens "
-            f"({found.image_tokens:,} for images), {found.completion_tokens:,} completion tokens ({source}), {price}"
+            f"  to send to '{name}' ({teacher.model}): {found.requests:,} requests, "
+            f"{found.prompt_tokens:,} prompt tokens ({found.image_tokens:,} for images), "
+            f"{found.completion_tokens:,} completion tokens ({source}), {price}"
         )
         spent += found.usd or 0.0
     if further and total:

@@ -1,10 +1,9 @@
-"""What is looked at before anything is asked: files of finished answers, marks of reviewers, and who may see which rows."""
+"""What is looked at before anything is asked: replayed files, marks of reviewers, and who may see which rows."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from infimed_data.errors import ManifestError, did_you_mean
@@ -31,7 +30,8 @@ def find_replays(
             continue
         path = root / teacher.file
         if not path.is_file():
-            near = did_you_mean(path.name, os.listdir(path.parent)) if path.parent.is_dir() else ""
+            others = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = did_you_mean(path.name, others)
             place = where("teachers", name, "file")
             problems.append(f"{place}: teachers.{name}.file: no file {path} (relative to root){near}")
             continue
@@ -78,9 +78,9 @@ def refused_teachers(manifest: Manifest, where: Where) -> list[str]:
             why = why_public(teacher.base_url)
             if why is not None:
                 problems.append(
-                    f"{where(*loc)}: {'.'.join(loc)}: rows of {_named(manifest, closed)} may not be sent to the teacher "
-                    f"'{name}' at {teacher.base_url}: {why}; use a teacher in the private network, or leave them out "
-                    "of the pass"
+                    f"{where(*loc)}: {'.'.join(loc)}: rows of {_named(manifest, closed)} may not be sent to "
+                    f"teacher '{name}' at {teacher.base_url}: {why}; use a teacher in the private network, or leave "
+                    "them out of the pass"
                 )
     return problems
 
@@ -124,8 +124,3 @@ def _takes(manifest: Manifest, taker: Output | Generate, source: str) -> bool:
     categories = taker.categories
     by_name = taker.sources is None or source in taker.sources
     return by_name and (categories is None or manifest.sources[source].category in categories)
-
-
-def files_digest(replays: Mapping[str, tuple[Path, str]]) -> dict[str, str]:
-    """Content digest of each replayed file, by the teacher's name."""
-    return {name: digest for name, (_, digest) in sorted(replays.items())}

@@ -113,7 +113,8 @@ def _without_conversations(rows: pl.DataFrame, origins: Sequence[Origin]) -> pl.
     """Rows that are one question; only rows of the kind `open` can be anything else."""
     talks: list[int] = []
     for unit in rows.filter(pl.col("answer_kind") == "open")["unit"].unique().sort().to_list():
-        start = int(rows.filter(pl.col("unit") == unit)["number"][0] - rows.filter(pl.col("unit") == unit)["at"][0])
+        first = rows.filter(pl.col("unit") == unit)
+        start = int(first["number"][0] - first["at"][0])
         for path in origins[unit].rows:
             turns = read_table(path, ["turns"]).column("turns")
             several = pc.greater(pc.fill_null(pc.list_value_length(turns), 0), 0).to_numpy()

@@ -54,11 +54,9 @@ async def _previews(jobs: Sequence[Job], setting: Setting, rows: int, say: Calla
 async def _preview(job: Job, own: pl.DataFrame, teachers: Teachers, setting: Setting) -> list[str]:
     before = teachers.spent
     work = work_on(job, teachers, seed=setting.manifest.seed)
-    outcomes: list[Outcome] = []
     window = teachers.askers[job.settings.teacher].window
-    async with aclosing(in_order(Problems(setting.origins).of(own), work, in_flight=window)) as found:  # type: ignore[type-var]
-        async for outcome in found:
-            outcomes.append(outcome)
+    async with aclosing(in_order(Problems(setting.origins).of(own), work, in_flight=window)) as found:
+        outcomes: list[Outcome] = [outcome async for outcome in found]
     candidates = [row for outcome in outcomes for row in candidate_rows(outcome, job.name)]
     account = account_of(outcomes, candidates)
     lines = [f"{label(job)}: {len(outcomes):,} of {job.rows.height:,} rows tried; {(teachers.spent - before).line}"]

@@ -56,7 +56,7 @@ class Problems:
 class Pictures:
     """An `Images`: bytes of the pictures of some rows by their digests. May be called from any thread.
 
-    Pictures in Parquet files are copied to a scratch file, those of one row group at once, as single cells cannot be read.
+    Pictures in Parquet files are copied to a scratch file, a row group's at once, as single cells cannot be read.
     """
 
     def __init__(self, origins: Sequence[Origin], digests: Iterable[str], limits: Limits, scratch: Path) -> None:

@@ -88,9 +88,6 @@ async def _run(jobs: Sequence[Job], setting: Setting, say: Say) -> list[Result]:
                     result = _result(job, facts) if facts else await _pass(job, teachers, setting)
                     found.append(result)
                     say(f"{label(job)}: {_counted(result)}; {_asked(job, setting, teachers.spent - before)}")
-                    for stratum in result.filled:
-                        if stratum["why"] is not None:
-                            say(f"warning: {label(job)}: stratum '{stratum['stratum']}': {stratum['why']}")
     finally:
         cache.close()
         pictures.close()
@@ -178,7 +175,7 @@ async def _pass(job: Job, teachers: Teachers, setting: Setting) -> Result:
     return _result(job, facts)
 
 
-_EMPTY = dict.fromkeys(
+_EMPTY: dict[str, Any] = dict.fromkeys(
     ("rows", "answer_only", "with_winner", "winners", "candidates", "accepted", "replayed", "overruled",
      "gold_revealed", "transient"), 0,
 ) | {name: {} for name in ("verdicts", "refusals", "gates", "patterns", "rules", "prompts")}  # fmt: skip
@@ -209,7 +206,7 @@ def _in_shards(job: Job, teachers: Teachers, setting: Setting, todo: Sequence[in
     async def shards(tick: Callable[[], None]) -> AsyncGenerator[tuple[int, list[Done]], None]:
         done: list[Done] = []
         current: int | None = None
-        async with aclosing(in_order(items(), work, in_flight=_in_flight(job, teachers))) as outcomes:  # type: ignore[type-var]
+        async with aclosing(in_order(items(), work, in_flight=_in_flight(job, teachers))) as outcomes:
             async for number, problem, outcome in outcomes:
                 if number != current and current is not None:
                     yield current, done
@@ -246,7 +243,7 @@ def _filled(job: Job, teachers: Teachers, setting: Setting, report: dict[str, Fi
 
     async def shards(tick: Callable[[], None]) -> AsyncGenerator[tuple[int, list[Done]], None]:
         number, done = 0, list[Done]()
-        async with aclosing(outcomes) as found:  # type: ignore[type-var]
+        async with aclosing(outcomes) as found:
             async for _, outcome in found:
                 done.append((seen.pop(outcome.uid), outcome))
                 tick()

@@ -141,7 +141,8 @@ def account_of(outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]]) -
     }  # fmt: skip
 
 
-def _spent(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def spent_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Every answer once (`SPENT`)."""
     found: dict[str, dict[str, Any]] = {}
     for outcome in outcomes:
         for each in outcome.judged:

@@ -26,24 +26,20 @@ def write_generated(folder: Path, taught: Taught, placed: pl.DataFrame) -> dict[
     asked about. `placed` (pass, key, sft_split, sft_position) says where winners became rows of an output."""
     if not taught.results:
         return {}
-    written = {
-        "candidates.parquet": _written(
-            folder / "candidates.parquet",
-            CANDIDATES,
-            taught.results,
-            "candidates",
-            lambda table: _placed(table, placed),
-        )
-    }
+
+    def plain(table: pa.Table) -> pa.Table:
+        return table.replace_schema_metadata(None)
+
+    def with_places(table: pa.Table) -> pa.Table:
+        return _placed(table, placed)
+
+    written: dict[str, int] = {}
+    path = folder / "candidates.parquet"
+    written[path.name] = _written(path, CANDIDATES, taught.results, with_places)
     passes = [result for result in taught.results if not result.job.measures]
     if passes:
-        written["generated.parquet"] = _written(
-            folder / "generated.parquet",
-            GENERATED,
-            passes,
-            "generated",
-            lambda table: table.replace_schema_metadata(None),
-        )
+        path = folder / "generated.parquet"
+        written[path.name] = _written(path, GENERATED, passes, plain)
     if taught.difficulty is not None:
         path = folder / "difficulty.parquet"
         written[path.name] = write_parquet(path, taught.difficulty, DIFFICULTY)
@@ -56,12 +52,10 @@ def _shards(results: Sequence[Result], name: str) -> Iterator[pa.Table]:
             yield read_table(shard_path(result.job.stage, name, number))
 
 
-def _written(
-    path: Path, schema: pa.Schema, results: Sequence[Result], name: str, change: Callable[[pa.Table], pa.Table]
-) -> int:
+def _written(path: Path, schema: pa.Schema, results: Sequence[Result], change: Callable[[pa.Table], pa.Table]) -> int:
     rows = 0
     with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for table in _shards(results, name):
+        for table in _shards(results, path.stem):
             writer.write_table(change(table).cast(schema), row_group_size=4096)
             rows += len(table)
     return rows

@@ -14,7 +14,7 @@ from infimed_data.manifest import Manifest
 from infimed_data.rejection import Tally, select
 from infimed_data.storage.stages import key_of, read_table
 
-__all__ = ["DIFFICULTY_COLUMNS", "Taught", "collect"]
+__all__ = ["DIFFICULTY_COLUMNS", "Taught", "collect", "unused_marks"]
 
 _TALLY = ["correct", "wrong", "unverifiable", "truncated", "failed"]
 DIFFICULTY_COLUMNS = ["uid", "pass_rate", *_TALLY, "kept", "rule", "value", "limit"]
@@ -62,6 +62,16 @@ def collect(results: Sequence[Result], manifest: Manifest) -> Taught:
         pl.concat(targets) if targets else pl.DataFrame(schema=_TARGETS),
         difficulty,
     )
+
+
+def unused_marks(result: Result) -> list[str]:
+    """Keys of marks that no candidate of a pass has: of texts that were asked for anew, or of other builds."""
+    if not result.job.marks:
+        return []
+    keys: set[str] = set()
+    for number in range(result.shards):
+        keys.update(read_table(shard_path(result.job.stage, "candidates", number), ["key"]).column("key").to_pylist())
+    return sorted(set(result.job.marks) - keys)
 
 
 _ROWS = {

@@ -44,7 +44,9 @@ def _strata(manifest: Manifest, strata: tuple[str, ...]) -> tuple[str, ...] | No
     """Names that a stratum of these fields can have, where that is known."""
     if strata == ("source",):
         return tuple(manifest.sources)
-    return {("category",): CATEGORIES, ("answer_kind",): ANSWER_KINDS}.get(strata)
+    if strata == ("category",):
+        return CATEGORIES
+    return ANSWER_KINDS if strata == ("answer_kind",) else None
 
 
 def _mixture(manifest: Manifest, name: str, mixture: Mixture, where: Where) -> list[str]:
