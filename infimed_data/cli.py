@@ -69,8 +69,12 @@ def build(
     processes: Processes = None,
     root: Root = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")
+        bool, typer.Option("--dry-run", help="Print what would run, be asked and be paid; build and send nothing.")
     ] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask teachers about N rows of each pass, and forecast the whole run."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
@@ -81,12 +85,15 @@ def build(
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
-        if dry_run:
-            from infimed_data.forecast import forecast
-
-            print(forecast(manifest, options))
-            return
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
+        if dry_run or preview is not None:
+            from infimed_data import forecast
+
+            if preview is None:
+                print(forecast.forecast(manifest, options, say))
+            else:
+                print(forecast.preview(manifest, options, preview, say))
+            return
         print(run_build(manifest, options, say))
 
 
@@ -106,7 +113,7 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
 @app.command()
 def query(
     build: Build,
-    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, images, origins, sources.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, candidates, images, sources ...")],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,  # noqa: A002
 ) -> None:
     """Run read-only SQL (DuckDB) over a build's tables. It can reach neither files nor network."""

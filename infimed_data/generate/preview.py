@@ -64,7 +64,12 @@ async def _preview(job: Job, own: pl.DataFrame, teachers: Teachers, setting: Set
         return lines
     tried = len(outcomes) - account["answer_only"]
     share = account["accepted"] / max(1, account["candidates"])
-    lines.append(f"  {account['candidates']:,} candidates, {account['accepted']:,} accepted ({share:.1%})")
+    good = "right" if job.measures else "accepted"
+    lines.append(f"  {account['candidates']:,} candidates, {account['accepted']:,} {good} ({share:.1%})")
+    if job.measures:
+        scale = job.rows.height / len(outcomes)
+        whole = f"  the whole run: {job.rows.height:,} rows, {round(account['candidates'] * scale):,} candidates"
+        return [*lines, whole + _whole(job, outcomes, setting, scale)]
     for title, counts in (("refused", account["refusals"]), ("patterns", account["patterns"])):
         shown = ", ".join(f"{name} {_count(value)}" for name, value in sorted(counts.items(), key=_most))
         lines.append(f"  {title}: {shown or 'none'}")

@@ -66,7 +66,7 @@ class Pictures:
         for unit, origin in enumerate(origins if len(wanted) else ()):
             table = pl.DataFrame(read_table(origin.images, ["digest", "ref", "width", "height"]))
             table = table.filter(pl.col("digest").is_in(wanted.implode())).sort("ref")
-            for digest, ref, width, height in table.iter_rows():
+            for digest, ref, width, height in table.select("digest", "ref", "width", "height").iter_rows():
                 self._where.setdefault(digest, (unit, ref, width, height))
         self._cells: dict[tuple[int, str, int, str], list[str]] = {}
         for digest, (unit, ref, _, _) in self._where.items():

@@ -127,7 +127,7 @@ def _targets(job: Job) -> pl.DataFrame:
     if not frames:
         return pl.DataFrame(schema=_TARGETS)
     named = pl.concat(frames).join(job.rows.select("uid", "number", "unit", "at"), on="uid", how="inner")
-    return named.select(_TARGETS).cast(_TARGETS)  # type: ignore[arg-type]
+    return named.select(*_TARGETS).cast(_TARGETS)  # type: ignore[arg-type]
 
 
 def _difficulty(samples: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:

@@ -253,7 +253,7 @@ def _check_outputs(decided: Decided, manifest: Manifest) -> None:
         if not len(decided.draws[name].chosen):
             raise BuildError(
                 f"outputs.{name}: no row is left for it; `infimed-data build --dry-run` and the drops by rule say why"
-                f"{_why_empty(decided.rows)}"
+                f"{_why_empty(decided.rows, name)}"
             )
         held = decided.rows.filter(pl.col(f"{name}_split") == "validation").height
         if spec.validation and not held:
@@ -270,9 +270,11 @@ def _check_outputs(decided: Decided, manifest: Manifest) -> None:
         )
 
 
-def _why_empty(rows: pl.DataFrame) -> str:
+def _why_empty(rows: pl.DataFrame, output: str) -> str:
+    rule = pl.coalesce("rl_rule", "rule") if output == "rl" and "rl_rule" in rows.columns else pl.col("rule")
     rules = (
-        rows.filter(pl.col("rule").is_not_null())
+        rows.select(rule=rule)
+        .filter(pl.col("rule").is_not_null())
         .group_by("rule")
         .len()
         .sort("len", "rule", descending=[True, False])
@@ -292,8 +294,8 @@ def strata_table(decided: Decided) -> dict[str, Any]:
             "asked": drawn.asked,
             "samples": len(drawn.chosen),
             "rows": len(drawn.chosen) + more.count(),
-            "train": split.eq("train").sum() + more.eq("train").sum(),
-            "validation": split.eq("validation").sum() + more.eq("validation").sum(),
+            "train": int(split.eq("train").sum()) + int(more.eq("train").sum()),
+            "validation": int(split.eq("validation").sum()) + int(more.eq("validation").sum()),
             "strata": [asdict(report) for report in drawn.strata],
         }
     return found
