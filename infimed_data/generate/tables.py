@@ -84,7 +84,7 @@ def generate_facts(taught: Taught, manifest: Manifest, replays: Mapping[str, tup
 def _facts(result: Result, manifest: Manifest, replays: Mapping[str, tuple[Path, str]]) -> dict[str, Any]:
     settings, account = result.job.settings, result.account
     candidates = account["candidates"]
-    return {
+    facts: dict[str, Any] = {
         "strategy": settings.strategy,
         "teachers": {
             name: {
@@ -97,27 +97,31 @@ def _facts(result: Result, manifest: Manifest, replays: Mapping[str, tuple[Path,
         },
         "drawing": settings.drawing.model_dump(mode="json"),
         "prompts": account["prompts"],
-        "rows": account["rows"],
         "taken": result.job.rows.height,
+        "rows": account["rows"],
+        "candidates": candidates,
+        "replayed": account["replayed"],
+        "accepted": account["accepted"],
+        "accept_rate": round(account["accepted"] / candidates, 6) if candidates else None,
+        "verdicts": account["verdicts"],
+        "refusals": account["refusals"],
+        "failed_requests": account["transient"],
+        "spent": _spent(result, manifest),
+    }
+    if result.job.measures:
+        return facts
+    return facts | {
         "with_trace": account["with_winner"],
         "traces": account["winners"],
         "answer_only": account["answer_only"],
         "failed": settings.failed,
         "without_trace": account["rules"],
-        "candidates": candidates,
-        "accepted": account["accepted"],
-        "accept_rate": round(account["accepted"] / candidates, 6) if candidates else None,
-        "verdicts": account["verdicts"],
-        "refusals": account["refusals"],
         "gates": account["gates"],
         "patterns": account["patterns"],
         "gold_revealed": account["gold_revealed"],
-        "overruled": account["overruled"],
-        "replayed": account["replayed"],
-        "failed_requests": account["transient"],
         "marks": len(result.job.marks),
+        "overruled": account["overruled"],
         "fill": list(result.filled),
-        "spent": _spent(result, manifest),
     }
 
 
