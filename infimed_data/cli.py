@@ -99,7 +99,7 @@ def build(
 
 @app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
-    """Check a manifest and find its sources' files; print warnings. Reads no rows."""
+    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
     with _one_line_errors():
         from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 
@@ -107,7 +107,8 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
         for warning in semantic_warnings(plan):
             _say(str(warning))
         outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
-        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}")
+        passes = f", passes: {', '.join(plan.manifest.generate)}" if plan.manifest.generate else ""
+        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}{passes}")
 
 
 @app.command()

@@ -47,28 +47,29 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
         check_inputs(plan, sources.all)
         prepared, taught = None, None
         digest = build_digest(plan, sources.all)
+        folder = options.out / plan.manifest.name
         if plan.manifest.asks_teachers:
-            # What teachers say is not known beforehand: the digest covers it, so they come first.
+            # What teachers say is not known beforehand: the digest covers it, so they are asked first.
             answers = Stage(options.work, "answers", plan.manifest.name, digest)
             content = (answers.done() or {}).get("content")
-            if content is None:
+            digest = build_digest(plan, sources.all, answers=content)
+            if content is None or not (folder / digest / "lock.json").exists():
                 prepared = prepare(plan, sources, options, engine, say)
                 taught = _teach(plan, sources, prepared, options, say)
-                content = taught.content
+                digest = build_digest(plan, sources.all, answers=taught.content)
                 if not any(result.account["transient"] for result in taught.results):
                     answers.folder.mkdir(parents=True, exist_ok=True)
-                    answers.finish({"content": content})
-            digest = build_digest(plan, sources.all, answers=content)
-        final = options.out / plan.manifest.name / digest
+                    answers.finish({"content": taught.content})
+        final = folder / digest
         if (final / "lock.json").exists():
             say(f"build   {plan.manifest.name}: nothing changed")
             return final
-        with locked(options.out / plan.manifest.name / f".{digest}.lock"):
+        with locked(folder / f".{digest}.lock"):
             if not (final / "lock.json").exists():
                 prepared = prepared or prepare(plan, sources, options, engine, say)
                 taught = taught or _teach(plan, sources, prepared, options, say)
                 _finish(plan, sources, prepared, taught, warnings, final, options, engine, say)
-        (options.out / plan.manifest.name / f".{digest}.lock").unlink(missing_ok=True)
+        (folder / f".{digest}.lock").unlink(missing_ok=True)
         return final
     except OSError as error:
         raise disk_error(error, "building") from error
@@ -207,6 +208,8 @@ def _teacher_warnings(plan: Plan, taught: Taught) -> list[Warned]:
     for result in taught.results:
         name = result.job.name
         where = plan.at("difficulty") if result.job.measures else plan.at("generate", name)
+        if result.job.rows.is_empty():
+            found.append(Warned(where, f"{name}: no row is left for this pass"))
         if failed := result.account["transient"]:
             text = f"{name}: {failed:,} requests failed after all tries; the same command asks them again"
             found.append(Warned(where, text))

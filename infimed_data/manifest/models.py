@@ -46,8 +46,11 @@ BUDGET_FIELDS = (
 )
 """Fields that a stratum can be made of, besides `meta.NAME`."""
 
-_HOW_ASKED = ("max_in_flight", "timeout_s", "retries", "patience_s", "api_key_env")
-"""Fields of a teacher that say how it is asked, and change no answer."""
+_HOW_ASKED = (
+    "base_url", "api_key_env", "max_in_flight", "timeout_s", "retries", "patience_s", "multiple_choices",
+    "retry_refused",
+)  # fmt: skip
+"""Fields of a teacher that say how it is asked. What it answers is part of a build's digest by itself."""
 
 
 class Reads(Record):

@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_generate.py                 about half a minute
     python tests/benchmarks/bench_generate.py --rows 20000
 
-The server is tests/fault_server.py's, in a process of its own; every answer is right. The stage is timed in this process
-from the first request to the finished shards: prompts, requests, the cache's fdatasync, verdicts, gates, tables. CPU is
-this process's. The second line is the same stage with every answer remembered.
+The server is tests/fault_server.py's, in a process of its own; every answer is right. The stage is timed in this
+process, to the finished shards: prompts, requests, the cache's fdatasync, verdicts, gates, tables. CPU is this
+process's. The second line is the same stage with every answer remembered.
 """
 
 from __future__ import annotations
