@@ -276,7 +276,7 @@ def test_a_perceptual_hash_stays_under_encoding(seed: int) -> None:
 
 def test_a_perceptual_hash_stays_near_under_resize() -> None:
     """Within what candidates are looked for, nine times of ten; local features find the others."""
-    moved = []
+    moved: list[int] = []
     for seed in range(12):
         fine = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
         picture = Image.fromarray(fine).resize((640, 480), Image.Resampling.BICUBIC)
