@@ -114,7 +114,7 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
 @app.command()
 def query(
     build: Build,
-    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, candidates, images, sources ...")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, images, origins, sources.")],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,  # noqa: A002
 ) -> None:
     """Run read-only SQL (DuckDB) over a build's tables. It can reach neither files nor network."""

@@ -575,3 +575,37 @@ def test_the_demo_tells_of_its_teacher(demo_build: Path, run: Run) -> None:
     asked = run("query", demo_build, "SELECT count(*) AS n FROM generated WHERE kept", "--format", "json").stdout
     assert json.loads(asked)[0]["n"] == table(demo_build, "generated")["kept"].sum()
     assert PROJECT.name not in told
+
+
+# Replayed traces
+
+
+def test_traces_are_found_by_pattern_or_by_number(bench: Bench) -> None:
+    seen = "Nothing is pulled in or pushed away, and the middle line stays where it belongs."
+    answer = f"<think>\n{{}} {seen}\n</think>\n\n<answer>{{}}</answer>"
+    lines: list[dict[str, Any]] = [
+        {"uid": "pictures/train/100", "pattern": pattern, "text": answer.format(f"Asked for {pattern}.", "yes")}
+        for pattern in ("self_check", "alternative_hypothesis", "look_back", "backtrack")
+    ]
+    lines += [{"uid": "pictures/train/101", "text": answer.format(f"Number {n}.", "no")} for n in range(2)]
+    (bench.folder / "traces.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    teachers = {"big": {"backend": "replay", "model": "t", "file": "traces.jsonl"}}
+    attempts = {"start": 4, "more": 1, "accept": 4, "limit": 4}
+    folder = bench.build(
+        {"strategy": "reflective", "attempts": attempts, "sources": ["pictures"], "gates": {"min_words": 3}},
+        teachers=teachers,
+    )
+    rows = table(folder, "candidates").filter(pl.col("status") == "answered").to_dicts()
+    by_pattern = [row for row in rows if row["uid"] == "pictures/train/100"]
+    assert len(by_pattern) == 4 and all(f"Asked for {row['pattern']}." in row["text"] for row in by_pattern)
+    by_number = [row for row in rows if row["uid"] == "pictures/train/101"]
+    assert [row["attempt"] for row in by_number] == [0, 1]
+    assert all(f"Number {row['attempt']}." in row["text"] for row in by_number)
+    facts = lock_of(folder)["generate"]["think"]
+    assert facts["replayed"] == 6 and facts["failed_requests"] == 0 and bench.sent == 0
+    assert any("replayed from traces.jsonl, nothing was sent" in line for line in bench.lines)
+    (bench.folder / "traces.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:-1]))
+    assert bench.build(
+        {"strategy": "reflective", "attempts": attempts, "sources": ["pictures"], "gates": {"min_words": 3}},
+        teachers=teachers,
+    ) != folder, "a changed file of traces went unseen"  # fmt: skip

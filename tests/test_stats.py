@@ -420,7 +420,7 @@ def test_further_tables_of_the_build_are_there(build: Build) -> None:
         {"source": "slake", "kept": 0},
         {"source": "rad", "kept": 3},
     ]
-    assert "attempts  2 rows" in why(again, "rad/train/1")
+    assert "attempts    2 rows" in why(again, "rad/train/1")
 
 
 def test_gives_the_first_rows_and_distinct_names(build: Build) -> None:
