@@ -277,7 +277,10 @@ SAMPLES = pa.schema(
         ("rl_position", pa.int64()),
     ]
 )
-"""Every kept row. `output` is `sft`, `rl` or `sft+rl`; a position counts from 0 within its split."""
+"""Every kept row. `output` is `sft`, `rl` or `sft+rl`; a position counts from 0 within its split. Where a teacher wrote
+for the row, `rationale` and its measures are those of the best trace (empty: the row keeps a bare answer), and
+`sft_position` is that trace's; the places of further ones are in `candidates`. `pass_rate` is that of the model to be
+trained, where it was measured, else the teacher's, else the source's."""
 
 DROPS = pa.schema(
     [

@@ -496,6 +496,13 @@ def test_a_pass_that_leaves_the_source_out_is_allowed(tmp_path: Path) -> None:
     load_plan(write_manifest(tmp_path, content), BuildOptions(tmp_path, tmp_path / "w", 1))
 
 
+def test_rows_that_must_not_leave_go_to_teachers_near_by(bench: Bench) -> None:
+    content = manifest_of(bench.folder, bench.url)
+    content["sources"]["pictures"] |= CLOSED
+    folder = build(write_manifest(bench.folder, content), bench.options(), bench.lines.append)
+    assert "pictures/train/100" in set(table(folder, "candidates")["uid"])
+
+
 # Manifests
 
 

@@ -152,9 +152,13 @@ async def _pass(job: Job, teachers: Teachers, setting: Setting) -> Result:
     total = sum(job.settings.fill.samples.values()) if job.settings.fill else job.rows.height
     with Progress(label(job), total, "rows", quiet=setting.quiet) as progress:
         progress.add(sum(account["rows"] for account in standing.values()))
+        candidates = accepted = 0
 
-        def tick() -> None:
-            progress.add(1, (teachers.spent - before).line)
+        def tick(outcome: Outcome) -> None:
+            nonlocal candidates, accepted
+            candidates += len(outcome.judged)
+            accepted += outcome.accepted
+            progress.add(1, f"{accepted:,} of {candidates:,} accepted, {(teachers.spent - before).line}")
 
         async with aclosing(shards(tick)) as made:
             async for number, done in made:
@@ -181,7 +185,9 @@ _EMPTY: dict[str, Any] = dict.fromkeys(
 ) | {name: {} for name in ("verdicts", "refusals", "gates", "patterns", "rules", "prompts")}  # fmt: skip
 """The account of no rows."""
 
-Shards = Callable[[Callable[[], None]], AsyncGenerator[tuple[int, list[Done]], None]]
+Tick = Callable[[Outcome], None]
+Shards = Callable[[Tick], AsyncGenerator[tuple[int, list[Done]], None]]
+"""Shards of a pass as they are whole; each outcome is told of when it comes."""
 
 
 def _in_flight(job: Job, teachers: Teachers) -> int:
@@ -189,7 +195,7 @@ def _in_flight(job: Job, teachers: Teachers) -> int:
     return teachers.askers[job.settings.teacher].window
 
 
-def _in_shards(job: Job, teachers: Teachers, setting: Setting, todo: Sequence[int]) -> Any:
+def _in_shards(job: Job, teachers: Teachers, setting: Setting, todo: Sequence[int]) -> Shards:
     """Shards of `SHARD_ROWS` samples by uid, one after the other without a pause between them."""
     problems = Problems(setting.origins)
 
@@ -203,7 +209,7 @@ def _in_shards(job: Job, teachers: Teachers, setting: Setting, todo: Sequence[in
     async def work(item: tuple[int, Problem]) -> tuple[int, Problem, Outcome]:
         return *item, await ask(item[1])
 
-    async def shards(tick: Callable[[], None]) -> AsyncGenerator[tuple[int, list[Done]], None]:
+    async def shards(tick: Tick) -> AsyncGenerator[tuple[int, list[Done]], None]:
         done: list[Done] = []
         current: int | None = None
         async with aclosing(in_order(items(), work, in_flight=_in_flight(job, teachers))) as outcomes:
@@ -213,14 +219,14 @@ def _in_shards(job: Job, teachers: Teachers, setting: Setting, todo: Sequence[in
                     done = []
                 current = number
                 done.append((problem, outcome))
-                tick()
+                tick(outcome)
         if current is not None:
             yield current, done
 
     return shards
 
 
-def _filled(job: Job, teachers: Teachers, setting: Setting, report: dict[str, Filled]) -> Any:
+def _filled(job: Job, teachers: Teachers, setting: Setting, report: dict[str, Filled]) -> Shards:
     """Shards of `SHARD_ROWS` samples in the order in which strata were filled."""
     assert job.settings.fill is not None
     problems = Problems(setting.origins)
@@ -241,12 +247,12 @@ def _filled(job: Job, teachers: Teachers, setting: Setting, report: dict[str, Fi
         in_flight=_in_flight(job, teachers), report=report,
     )  # fmt: skip
 
-    async def shards(tick: Callable[[], None]) -> AsyncGenerator[tuple[int, list[Done]], None]:
+    async def shards(tick: Tick) -> AsyncGenerator[tuple[int, list[Done]], None]:
         number, done = 0, list[Done]()
         async with aclosing(outcomes) as found:
             async for _, outcome in found:
                 done.append((seen.pop(outcome.uid), outcome))
-                tick()
+                tick(outcome)
                 if len(done) == SHARD_ROWS:
                     yield number, done
                     number, done = number + 1, []

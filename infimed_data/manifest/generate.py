@@ -191,8 +191,8 @@ class Winners(Record):
     falls back to `median_length` for a sample of which some accepted candidate has no entropy. `most_diverse` starts
     from the median length and adds what is least like those chosen."""
     count: int = Field(default=1, ge=1)
-    """Winners a sample, where so many are accepted. A policy chooses among `attempts.accept` candidates or a few more:
-    ask for more than `count` where the choice shall matter."""
+    """Winners a sample, where so many are accepted; each is a row of `sft`, while budgets count samples. A policy
+    chooses among `attempts.accept` candidates or a few more: ask for more than `count` where the choice shall matter."""
 
 
 class Fill(Record):

@@ -220,7 +220,8 @@ class Order(Record):
     """Curriculum: rows in the order of a field; ties are shuffled, rows without a value come last."""
 
     by: str
-    """`words`, `text_tokens`, `question_chars`, `answer_chars`, `rationale_chars`, `pass_rate`, or `meta.NAME`."""
+    """`words`, `text_tokens`, `question_chars`, `answer_chars`, `rationale_chars`, `pass_rate` (`meta.pass_rate` too),
+    or `meta.NAME`."""
     descending: bool = False
 
 

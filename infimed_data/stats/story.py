@@ -25,9 +25,18 @@ MAX_LISTED = 20
 WIDTH = 110
 LABEL = 12
 
-_TOLD = (
-    "samples", "drops", "images", "sources", "origins", "leaks", "benchmarks", "candidates", "generated", "difficulty",
-)  # fmt: skip
+_TOLD = [
+    "samples",
+    "drops",
+    "images",
+    "sources",
+    "origins",
+    "leaks",
+    "benchmarks",
+    "candidates",
+    "generated",
+    "difficulty",
+]
 """Tables whose rows about a row are told of."""
 _VERBS = {
     "ingest": "its adapter could not read it honestly",
