@@ -192,7 +192,7 @@ class Winners(Record):
     from the median length and adds what is least like those chosen."""
     count: int = Field(default=1, ge=1)
     """Winners a sample, where so many are accepted; each is a row of `sft`, while budgets count samples. A policy
-    chooses among `attempts.accept` candidates or a few more: ask for more than `count` where the choice shall matter."""
+    chooses among `attempts.accept` candidates or a few more: ask for more than `count` where it shall matter."""
 
 
 class Fill(Record):

@@ -11,10 +11,13 @@ from infimed_data.stats.builds import Build
 from infimed_data.stats.sql import rows
 from infimed_data.stats.tables import aligned, shown
 
-__all__ = ["attempts_at", "passes"]
+__all__ = ["TOLD", "attempts_at", "passes"]
 
 MAX_ATTEMPTS = 20
-MAX_REASONS = 4
+TOLD = (
+    "samples", "drops", "images", "sources", "origins", "leaks", "benchmarks", "candidates", "generated", "difficulty",
+)  # fmt: skip
+"""Tables that the story of a row tells of."""
 LABEL = 12
 
 

@@ -11,7 +11,7 @@ import duckdb
 
 from infimed_data.decontaminate.grades import GRADES
 from infimed_data.errors import QueryError
-from infimed_data.stats.attempts import attempts_at
+from infimed_data.stats.attempts import TOLD, attempts_at
 from infimed_data.stats.builds import Build
 from infimed_data.stats.sql import asking, rows
 from infimed_data.stats.tables import aligned, shown
@@ -25,19 +25,6 @@ MAX_LISTED = 20
 WIDTH = 110
 LABEL = 12
 
-_TOLD = [
-    "samples",
-    "drops",
-    "images",
-    "sources",
-    "origins",
-    "leaks",
-    "benchmarks",
-    "candidates",
-    "generated",
-    "difficulty",
-]
-"""Tables whose rows about a row are told of."""
 _VERBS = {
     "ingest": "its adapter could not read it honestly",
     "filter": "a filter dropped it",
@@ -356,7 +343,7 @@ def _elsewhere(connection: duckdb.DuckDBPyConnection, build: Build, uid: str) ->
     """How many rows further tables of the build, such as candidates, have about `uid`."""
     lines = []
     for table in build.tables:
-        if table in _TOLD:
+        if table in TOLD:
             continue
         columns = [row["column_name"] for row in rows(connection, f"DESCRIBE {table}")]
         if "uid" not in columns:
