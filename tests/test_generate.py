@@ -616,3 +616,16 @@ def test_traces_are_found_by_pattern_or_by_number(bench: Bench) -> None:
         {"strategy": "reflective", "attempts": attempts, "sources": ["pictures"], "gates": {"min_words": 3}},
         teachers=teachers,
     ) != folder, "a changed file of traces went unseen"  # fmt: skip
+
+
+def test_orders_by_length_see_traces_only_where_they_are_shown(bench: Bench) -> None:
+    order = {"mixture": {"order": {"by": "words"}}}
+    folder = bench.build(FIXED | {"failed": "keep", "answer_only": 0.3}, outputs={"sft": order, "rl": order})
+    bare = bench.build(FIXED, outputs={"sft": order, "rl": order}, generate={"think": {
+        "teacher": "big", "strategy": "direct", "answer_only": 1.0}})  # fmt: skip
+    samples = table(folder, "samples")
+    words = samples.sort("sft_position")["words"].to_list()
+    assert words == sorted(words) and len(set(words)) > 3
+    short = table(bare, "samples").select("uid", bare_words="words")
+    questions = samples.join(short, on="uid").sort("rl_position")["bare_words"].to_list()
+    assert questions == sorted(questions) and len(set(questions)) > 1

@@ -16,7 +16,7 @@ from infimed_data.dedup.near_rows import drop_near_duplicates
 from infimed_data.errors import BuildError
 from infimed_data.manifest import Manifest
 from infimed_data.mix import Draw, draw, eligible, split_by_group
-from infimed_data.outputs.taught import NO_TARGETS, in_order_of_difficulty, placed_copies, taught_rows
+from infimed_data.outputs.taught import NO_TARGETS, in_order_of_difficulty, placed_copies, taught_rows, with_traces
 
 __all__ = ["Decided", "decide", "deciding_columns", "drop_compared", "gather", "strata_table"]
 
@@ -129,6 +129,8 @@ def decide(
         fits = alive.filter(*(condition for condition, _ in conditions.values())) if conditions else alive
         if name == "rl" and "rl_rule" in fits.columns:
             fits = fits.filter(pl.col("rl_rule").is_null())
+        if name == "sft":
+            fits = with_traces(fits)
         mixture = in_order_of_difficulty(name, spec.mixture, manifest)
         order = {mixture.order.by} if mixture.order else set()
         wanted = {"number", "uid", "pictures", "group", *mixture.strata, *order}

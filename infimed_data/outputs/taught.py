@@ -14,7 +14,7 @@ import xxhash
 from infimed_data.manifest import Manifest, Mixture, Order
 from infimed_data.storage.stages import read_table
 
-__all__ = ["NO_TARGETS", "Rationales", "in_order_of_difficulty", "placed_copies", "taught_rows"]
+__all__ = ["NO_TARGETS", "Rationales", "in_order_of_difficulty", "placed_copies", "taught_rows", "with_traces"]
 
 NO_TARGETS = pl.DataFrame(
     schema={
@@ -28,9 +28,12 @@ _MEASURES = ("rationale_chars", "words", "text_tokens")
 
 
 def taught_rows(rows: pl.DataFrame, taught: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with the drops, pass rates and measures that came of asking teachers, and what `rl` may not draw."""
+    """`rows` with the drops and pass rates that came of asking teachers, what `rl` may not draw, and the measures of a
+    row with its trace as `taught_words` and so on: only `sft` shows traces, so no other output is ordered by them."""
     new = taught.rename({name: f"new_{name}" for name in ("pass_rate", "rule", "value", "limit")})
-    measured = targets.filter(pl.col("copy") == 0).select("number", *(pl.col(n).alias(f"new_{n}") for n in _MEASURES))
+    measured = targets.filter(pl.col("copy") == 0).select(
+        "number", *(pl.col(n).alias(f"taught_{n}") for n in _MEASURES)
+    )
     rows = rows.join(new, on="number", how="left", maintain_order="left")
     rows = rows.join(measured, on="number", how="left", maintain_order="left")
     leaves = pl.col("new_rule").is_not_null()
@@ -38,13 +41,18 @@ def taught_rows(rows: pl.DataFrame, taught: pl.DataFrame, targets: pl.DataFrame)
         pl.when(leaves).then(pl.lit("generate")).otherwise("stage").alias("stage"),
         *(pl.when(leaves).then(f"new_{name}").otherwise(name).alias(name) for name in ("rule", "value", "limit")),
         pl.coalesce("new_pass_rate", "pass_rate").alias("pass_rate"),
-        *(pl.coalesce(f"new_{name}", name).alias(name) for name in _MEASURES if name in rows.columns),
     ]
     if "meta.pass_rate" in rows.columns:
         own = pl.col("meta.pass_rate").cast(pl.Float64, strict=False)
         changed.append(pl.coalesce("new_pass_rate", own, "pass_rate").alias("meta.pass_rate"))
     rows = rows.with_columns(changed)
     return rows.drop(name for name in rows.columns if name.startswith("new_"))
+
+
+def with_traces(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` as `sft` has them: measured with the traces that they show."""
+    taught = [name for name in _MEASURES if name in rows.columns and f"taught_{name}" in rows.columns]
+    return rows.with_columns(pl.coalesce(f"taught_{name}", name).alias(name) for name in taught)
 
 
 def in_order_of_difficulty(output: str, mixture: Mixture, manifest: Manifest) -> Mixture:
