@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,15 @@ from conftest import PROJECT, Run
 from fault_server import Script, serving
 from killed_generation import killed_generation, plain_candidates
 from known_answers import Known, manifest_of, write_choices, write_manifest, write_pictures
+from PIL import Image
 
+from infimed_data.engine import LocalEngine
 from infimed_data.errors import BudgetError, ManifestError
 from infimed_data.forecast import forecast, preview
+from infimed_data.generate.problems import Pictures
 from infimed_data.pipeline import build
 from infimed_data.plan import BuildOptions, load_plan
+from infimed_data.preparing import jobs_of, prepare, read_all
 
 DIRECT = {"strategy": "direct", "attempts": {"start": 3, "more": 2, "accept": 2, "limit": 5}}
 FIXED = {"strategy": "direct", "attempts": {"start": 2, "more": 1, "accept": 2, "limit": 2}}
@@ -629,3 +635,25 @@ def test_orders_by_length_see_traces_only_where_they_are_shown(bench: Bench) -> 
     short = table(bare, "samples").select("uid", bare_words="words")
     questions = samples.join(short, on="uid").sort("rl_position")["bare_words"].to_list()
     assert questions == sorted(questions) and len(set(questions)) > 1
+
+
+def test_pictures_in_parquet_files_are_found(tmp_path: Path) -> None:
+    content = manifest_of(tmp_path, "http://127.0.0.1:1/v1", root=str(PROJECT / "sample_data"))
+    content["sources"] = {
+        name: {"adapter": adapter, "location": name, "category": "medical_vqa", "license": "CC0-1.0"}
+        for name, adapter in (("vqa_rad_hub", "vqa_rad"), ("slake", "slake"))
+    }
+    options = BuildOptions(tmp_path / "b", tmp_path / "w", 1, None, True)
+    plan = load_plan(write_manifest(tmp_path, content), options)
+    engine = LocalEngine(1)
+    sources = read_all(plan, options, engine, lambda line: None)
+    jobs, setting = jobs_of(plan, sources, prepare(plan, sources, options, engine, lambda line: None), options)
+    digests = {digest for images in jobs[0].rows["images"].to_list() for digest in images}
+    pictures = Pictures(setting.origins, digests, plan.manifest.limits, tmp_path / "w" / "spill" / "p")
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(zip(digests, pool.map(pictures, digests), strict=True))
+    for digest, data in found.items():
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.size == pictures.size(digest)
+    pictures.close()
+    assert len(found) > 10 and not list((tmp_path / "w" / "spill").glob("*"))
