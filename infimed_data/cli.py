@@ -69,8 +69,12 @@ def build(
     processes: Processes = None,
     root: Root = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")
+        bool, typer.Option("--dry-run", help="Print what would run, be asked and be paid; build and send nothing.")
     ] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask teachers about N rows of each pass, and forecast the whole run."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
@@ -81,18 +85,21 @@ def build(
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
-        if dry_run:
-            from infimed_data.forecast import forecast
-
-            print(forecast(manifest, options))
-            return
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
+        if dry_run or preview is not None:
+            from infimed_data import forecast
+
+            if preview is None:
+                print(forecast.forecast(manifest, options, say))
+            else:
+                print(forecast.preview(manifest, options, preview, say))
+            return
         print(run_build(manifest, options, say))
 
 
 @app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
-    """Check a manifest and find its sources' files; print warnings. Reads no rows."""
+    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
     with _one_line_errors():
         from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 
@@ -100,7 +107,8 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
         for warning in semantic_warnings(plan):
             _say(str(warning))
         outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
-        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}")
+        passes = f", passes: {', '.join(plan.manifest.generate)}" if plan.manifest.generate else ""
+        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}{passes}")
 
 
 @app.command()
