@@ -674,6 +674,8 @@ def test_table_shows_null_and_nothing(build: Build) -> None:
         "NULL     true  1.5",
         "(1 row)",
     ]
+    short = "SELECT 0.97::FLOAT AS a, round(1 / 3::FLOAT, 2)::FLOAT AS b, NULL::FLOAT AS c, 'nan'::FLOAT AS d"
+    assert as_csv(query(build, short)).splitlines()[1].split(",")[:3] == ["0.97", "0.33", ""]
     assert as_table(query(build, "SELECT uid FROM samples WHERE false")).splitlines() == ["uid", "───", "(0 rows)"]
     assert "(0 rows)" in as_table(query(build, "SELECT uid FROM samples WHERE false"), width=20)
 

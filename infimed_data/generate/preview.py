@@ -13,7 +13,7 @@ import polars as pl
 from infimed_data.generate.asking import Teachers, open_teachers
 from infimed_data.generate.jobs import Job
 from infimed_data.generate.problems import Pictures, Problems
-from infimed_data.generate.running import Setting, cache_folder, label, work_on
+from infimed_data.generate.running import Setting, asked, cache_folder, label, work_on
 from infimed_data.generate.shards import account_of, spent_rows
 from infimed_data.rejection import Outcome, candidate_rows, in_order
 from infimed_data.strategies.draws import drawn
@@ -62,7 +62,8 @@ async def _preview(job: Job, own: pl.DataFrame, teachers: Teachers, setting: Set
         outcomes: list[Outcome] = [outcome async for outcome in found]
     candidates = [row for outcome in outcomes for row in candidate_rows(outcome, job.name)]
     account = account_of(outcomes, candidates)
-    lines = [f"{label(job)}: {len(outcomes):,} of {job.rows.height:,} rows tried; {(teachers.spent - before).line}"]
+    sent = asked(job, setting, teachers.spent - before)
+    lines = [f"{label(job)}: {len(outcomes):,} of {job.rows.height:,} rows tried; {sent}"]
     if not outcomes:
         return lines
     tried = len(outcomes) - account["answer_only"]

@@ -24,7 +24,7 @@ from infimed_data.strategies import Problem
 from infimed_data.strategies.draws import drawn
 from infimed_data.teachers import RequestCache
 
-__all__ = ["Result", "Setting", "cache_folder", "label", "run_jobs", "work_on"]
+__all__ = ["Result", "Setting", "asked", "cache_folder", "label", "run_jobs", "work_on"]
 
 Say = Callable[[str], None]
 Done = tuple[Problem, Outcome]
@@ -90,7 +90,7 @@ async def _run(jobs: Sequence[Job], setting: Setting, say: Say) -> list[Result]:
                     before = teachers.spent
                     result = _result(job, facts) if facts else await _pass(job, teachers, setting)
                     found.append(result)
-                    say(f"{label(job)}: {_counted(result)}; {_asked(job, setting, teachers.spent - before)}")
+                    say(f"{label(job)}: {_counted(result)}; {asked(job, setting, teachers.spent - before)}")
     finally:
         cache.close()
         pictures.close()
@@ -116,7 +116,8 @@ def _counted(result: Result) -> str:
     )
 
 
-def _asked(job: Job, setting: Setting, spent: Spent) -> str:
+def asked(job: Job, setting: Setting, spent: Spent) -> str:
+    """What was asked, in words; of teachers that are replayed, from which file."""
     replayed = [name for name in job.settings.teachers if name in setting.replays]
     told = f"replayed from {', '.join(setting.replays[name][0].name for name in replayed)}" if replayed else ""
     if len(replayed) == len(job.settings.teachers):
