@@ -198,7 +198,7 @@ def _json(plain: object) -> str:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column; a date that Python cannot hold becomes a text; floats of 32 bits keep their own digits."""
+    """The values of a column; dates that Python cannot hold become texts, floats of 32 bits keep their own digits."""
     if pa.types.is_float32(column.type):
         return [None if value is None else float(f"{value:.7g}") for value in column.to_pylist()]
     try:
