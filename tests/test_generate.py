@@ -649,7 +649,7 @@ def test_pictures_in_parquet_files_are_found(tmp_path: Path) -> None:
     sources = read_all(plan, options, engine, lambda line: None)
     jobs, setting = jobs_of(plan, sources, prepare(plan, sources, options, engine, lambda line: None), options)
     digests = {digest for images in jobs[0].rows["images"].to_list() for digest in images}
-    pictures = Pictures(setting.origins, digests, plan.manifest.limits, tmp_path / "w" / "spill" / "p")
+    pictures = Pictures(setting.origins, digests, plan.manifest.limits, tmp_path / "w" / "spill")
     with ThreadPoolExecutor(4) as pool:
         found = dict(zip(digests, pool.map(pictures, digests), strict=True))
     for digest, data in found.items():

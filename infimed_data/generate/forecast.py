@@ -7,7 +7,6 @@ until then is what the build asks next for certain. What follows that depends on
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -71,9 +70,7 @@ def forecast_jobs(jobs: Sequence[Job], setting: Setting) -> list[str]:
     """Lines that say for each pass what it would ask and cost."""
     cache = RequestCache(cache_folder(setting.work))
     digests = {digest for job in jobs for images in job.rows["images"].to_list() for digest in images}
-    pictures = Pictures(
-        setting.origins, digests, setting.manifest.limits, setting.work / "spill" / f"pictures-{os.getpid()}"
-    )
+    pictures = Pictures(setting.origins, digests, setting.manifest.limits, setting.work / "spill")
     try:
         return [line for job in jobs for line in asyncio.run(_job(job, setting, cache, pictures))]
     finally:

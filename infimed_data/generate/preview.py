@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -39,9 +38,7 @@ async def _previews(jobs: Sequence[Job], setting: Setting, rows: int, say: Calla
         chosen[job.name] = job.rows.filter(pl.col("uid").is_in(pl.Series(uids, dtype=pl.String).implode()))
     digests = {digest for own in chosen.values() for images in own["images"].to_list() for digest in images}
     cache = RequestCache(cache_folder(setting.work))
-    pictures = Pictures(
-        setting.origins, digests, setting.manifest.limits, setting.work / "spill" / f"pictures-{os.getpid()}"
-    )
+    pictures = Pictures(setting.origins, digests, setting.manifest.limits, setting.work / "spill")
     names = [name for job in jobs for name in job.settings.teachers]
     lines: list[str] = []
     try:

@@ -59,7 +59,7 @@ class Pictures:
     Pictures in Parquet files are copied to a scratch file, a row group's at once, as single cells cannot be read.
     """
 
-    def __init__(self, origins: Sequence[Origin], digests: Iterable[str], limits: Limits, scratch: Path) -> None:
+    def __init__(self, origins: Sequence[Origin], digests: Iterable[str], limits: Limits, spill: Path) -> None:
         self._origins, self._limits = origins, limits
         self._where: dict[str, tuple[int, str, int, int]] = {}
         wanted = pl.Series("digest", sorted(set(digests)), pl.String)
@@ -74,7 +74,7 @@ class Pictures:
                 self._cells.setdefault(self._group(unit, ref), []).append(digest)
         self._copied: dict[str, tuple[int, int] | Reject] = {}
         self._lock = threading.Lock()
-        self._scratch = scratch
+        self._scratch = spill / f"pictures-{os.getpid()}-{id(self):x}"
         self._pack: int | None = None
 
     @staticmethod
@@ -103,7 +103,7 @@ class Pictures:
     def _copy(self, group: tuple[int, str, int, str]) -> None:
         if self._pack is None:
             self._scratch.parent.mkdir(parents=True, exist_ok=True)
-            self._pack = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._pack = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             self._scratch.unlink()  # gone with the process, however it ends
         named = {self._where[digest][1]: digest for digest in self._cells[group]}
         place = self._origins[group[0]].place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
@@ -77,9 +76,7 @@ def run_jobs(jobs: Sequence[Job], setting: Setting, say: Say) -> list[Result]:
 async def _run(jobs: Sequence[Job], setting: Setting, say: Say) -> list[Result]:
     cache = RequestCache(cache_folder(setting.work))
     digests = {digest for job in jobs for images in job.rows["images"].to_list() for digest in images}
-    pictures = Pictures(
-        setting.origins, digests, setting.manifest.limits, setting.work / "spill" / f"pictures-{os.getpid()}"
-    )
+    pictures = Pictures(setting.origins, digests, setting.manifest.limits, setting.work / "spill")
     names = [name for job in jobs for name in job.settings.teachers]
     found = []
     try:
