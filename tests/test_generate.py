@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import urllib.request
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -657,3 +659,33 @@ def test_pictures_in_parquet_files_are_found(tmp_path: Path) -> None:
             assert image.size == pictures.size(digest)
     pictures.close()
     assert len(found) > 10 and not list((tmp_path / "w" / "spill").glob("*"))
+
+
+@pytest.mark.skipif("INFIMED_VLLM_URL" not in os.environ, reason="INFIMED_VLLM_URL: no vLLM server to test against")
+def test_the_stage_runs_against_a_real_vllm_server(tmp_path: Path) -> None:
+    url = os.environ["INFIMED_VLLM_URL"]
+    with urllib.request.urlopen(f"{url}/models", timeout=10) as response:
+        model = json.load(response)["data"][0]["id"]
+    write_choices(tmp_path / "choices", range(12))
+    write_pictures(tmp_path / "pictures", range(100, 112))
+    content = manifest_of(tmp_path, url)
+    content["teachers"]["big"]["model"] = model
+    content["generate"]["think"] |= {"drawing": {"max_tokens": 32}, "failed": "answer_only"}
+    content["generate"]["think"]["attempts"] = {"start": 2, "more": 2, "accept": 1, "limit": 4}
+    lines: list[str] = []
+    path, options = write_manifest(tmp_path, content), BuildOptions(tmp_path / "b", tmp_path / "w", 1, None, True)
+    folder = build(path, options, lines.append)
+    candidates = table(folder, "candidates")
+    assert candidates["uid"].n_unique() == 24 and not candidates["status"].is_in(["failed"]).any()
+    odd = (pl.col("prompt_tokens") < 1) | (pl.col("completion_tokens") > 32)
+    assert candidates.filter(odd).is_empty()
+    # Nothing that was answered is asked again: not for the same build, and not where two more candidates are wanted.
+    assert build(path, options, lines.append) == folder and "nothing changed" in lines[-1]
+    content["generate"]["think"]["attempts"]["limit"] = 6
+    lines.clear()
+    more = build(write_manifest(tmp_path, content), options, lines.append)
+    (told,) = [line for line in lines if line.startswith("generate think") and "requests sent" in line]
+    refused = candidates.group_by("uid").agg(pl.col("accepted").any()).filter(~pl.col("accepted")).height
+    assert len(table(more, "candidates")) == len(candidates) + 2 * refused, told
+    share = len(candidates) / (len(candidates) + 2 * refused)
+    assert f"{share:.1%} cached" in told, told
