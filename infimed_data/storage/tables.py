@@ -48,6 +48,12 @@ class TableFile:
     """Reference within the place."""
     image_columns: tuple[str, ...] = ()
     """Parquet columns that hold images: not read with the rows, but referred to by `TableRow.cell`."""
+    told: tuple[str, ...] = ()
+    """Those of `image_columns` of which rows are told what is there: None, `{path}` or a list of these, never bytes."""
+    delimiter: str | None = None
+    """For text without a header or quotes: what its cells are split at. Its columns are called `1`, `2` and so on."""
+    lists: bool = False
+    """The document is an object of lists of rows; the key of a row is its list's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class TableRow:
     row: int = 0
 
     def cell(self, column: str) -> str:
-        """Reference to the image in this row's Parquet `column`."""
+        """Reference to the image in this row's `column` (`images[1]`: the second of a list)."""
         return f"{self.file}#{self.row_group}:{self.row}:{column}"
 
 
@@ -132,7 +138,7 @@ def _plan(place: Place, file: TableFile) -> list[TableShard]:
         return _plan_parquet(place, file)
     if name.endswith(".jsonl") or _is_json_lines(place, name):
         return _plan_lines(place, file)
-    if name.endswith((".json", ".csv", ".tsv")):
+    if name.endswith((".json", ".csv", ".tsv")) or file.delimiter:
         with _open(place, name) as stream:
             size = stream.seek(0, io.SEEK_END)
         return [TableShard(file, 0, 0, size, 0, size)]
@@ -208,22 +214,25 @@ def _rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Rej
     name = shard.file.name
     if name.endswith(".parquet"):
         yield from _parquet_rows(place, shard)
+    elif shard.file.delimiter:
+        yield from _plain_rows(place, name, shard.file.delimiter)
     elif name.endswith((".csv", ".tsv")):
         yield from _csv_rows(place, name)
     elif name.endswith(".jsonl") or _is_json_lines(place, name):
         yield from _line_rows(place, shard)
     else:
-        yield from _json_rows(place, name, shard.size_bytes)
+        yield from _json_rows(place, shard.file, shard.size_bytes)
 
 
 def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
     parquet = _parquet(place, shard.file.name)
     columns = [n for n in parquet.schema_arrow.names if n not in shard.file.image_columns]
+    told = [leaf for name in shard.file.told for leaf in _told_leaves(parquet, name)]
     number = shard.first_row
     for group in range(shard.start, shard.stop):
         row = 0
         try:
-            for batch in parquet.iter_batches(1024, row_groups=[group], columns=columns):
+            for batch in parquet.iter_batches(1024, row_groups=[group], columns=columns + told):
                 for data in batch.to_pylist():
                     yield TableRow(data, shard.file.name, number, None, group, row)
                     number += 1
@@ -231,6 +240,13 @@ def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
         except (pa.ArrowException, OSError) as error:
             where = f"{place.root / shard.file.name}: row group {group}"
             raise SourceError(f"{where} cannot be read ({_first_line(error)}); fetch it again") from error
+
+
+def _told_leaves(parquet: pq.ParquetFile, name: str) -> list[str]:
+    """What to read of an image column to know which images are there: the paths beside the bytes."""
+    leaves = [parquet.schema.column(i).path for i in range(len(parquet.schema.names))]
+    own = [leaf for leaf in leaves if leaf.split(".")[0] == name]
+    return [leaf for leaf in own if leaf.endswith(".path")] or own
 
 
 def _line_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Reject]]:
@@ -285,7 +301,7 @@ def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]
                     cells = len(reader.fieldnames or ())
                     yield number, Reject("ragged_row", f"line {reader.line_num}", f"{cells} cells")
                     continue
-                yield TableRow(data, name, number)
+                yield TableRow(data, name, number, row=number)
         except UnicodeDecodeError as error:
             where = f"{place.root / name}: not UTF-8 near line {reader.line_num + 1}"
             raise SourceError(f"{where} ({error.reason})") from error
@@ -293,13 +309,27 @@ def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]
             raise SourceError(f"{place.root / name}: line {reader.line_num}: {error}") from error
 
 
-def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | tuple[int, Reject]]:
+def _plain_rows(place: Place, name: str, delimiter: str) -> Iterator[TableRow]:
+    with _open(place, name) as stream, io.TextIOWrapper(stream, "utf-8-sig") as lines:
+        try:
+            for number, line in enumerate(lines):
+                if line.strip():
+                    cells = line.rstrip("\n").split(delimiter)
+                    yield TableRow({str(column): cell for column, cell in enumerate(cells, 1)}, name, number)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{place.root / name}: not UTF-8 ({error.reason})") from error
+
+
+def _json_rows(place: Place, file: TableFile, size_bytes: int) -> Iterator[TableRow | tuple[int, Reject]]:
+    name = file.name
     where = place.root / name
     with _open(place, name) as stream:
         if size_bytes <= WHOLE_JSON_BYTES:
             elements: Iterator[tuple[str | None, Any]] = whole_json(stream.read(), where)
         else:
             elements = streamed_json(stream, where)
+        if file.lists:
+            elements = _flat(elements, where)
         for number, (key, data) in enumerate(elements):
             if not isinstance(data, dict):
                 yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
@@ -307,6 +337,13 @@ def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | 
                 yield number, Reject("invalid_json", f"element {number}: {fault}")
             else:
                 yield TableRow(data, name, number, key)
+
+
+def _flat(elements: Iterator[tuple[str | None, Any]], where: object) -> Iterator[tuple[str | None, Any]]:
+    for key, rows in elements:
+        if key is None or not isinstance(rows, list):
+            raise SourceError(f"{where}: expected an object of lists of rows")
+        yield from ((key, row) for row in rows)
 
 
 def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
@@ -320,5 +357,6 @@ def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 22), b"")), True
         head = stream.read(1 << 18)
     size = sum(shard.size_bytes for shard in shards)
-    marks = head.count(b"\n") if name.endswith((".csv", ".tsv")) else head.count(b"},") + head.count(b"}\n")
+    lines = name.endswith((".csv", ".tsv")) or file.delimiter
+    marks = head.count(b"\n") if lines else head.count(b"},") + head.count(b"}\n")
     return round(max(marks, 1) * size / max(len(head), 1)), False
