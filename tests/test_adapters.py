@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import REAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -34,7 +35,6 @@ from infimed_data.schema import ImageSlot, Reject, Sample, Turn, why_absent
 from infimed_data.storage.places import Place
 from infimed_data.storage.tables import TableRow, plan_shards, read_rows
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no original releases at {REAL}")
 
 
@@ -108,25 +108,37 @@ def test_every_adapter_says_what_it_reads_and_names_what_is_absent(name: str, tm
     assert set(adapter.eval_splits) <= set(adapter.splits)
     (tmp_path / "notes.txt").touch()
     for split in adapter.splits:
-        with pytest.raises(SourceError, match=r"expected .*(json|parquet)"):
+        with pytest.raises(SourceError, match=r"expected .*(json|parquet|csv|tsv)"):
             adapter.tables(Context(Place(tmp_path), split, adapter.options()))
 
 
 def test_evaluation_splits_are_those_that_papers_report() -> None:
     assert {name: load_adapter(name).eval_splits for name in ADAPTERS} == {
-        "chat": (),
-        "llava": (),
-        "medical_o1": (),
+        **dict.fromkeys(ADAPTERS, ()),
+        "captions": ("test",),
+        "head_qa": ("test",),
+        "iu_xray": ("test", "medevalkit"),
         "medmcqa": ("validation",),
         "medqa": ("test",),
+        "medxpertqa": ("dev", "test"),
+        "mimic_cxr_vqa": ("test",),
+        "mmmu": ("dev", "validation", "test"),
+        "multiple_choice": ("test",),
+        "omnimedvqa": ("test",),
+        "path_vqa": ("test",),
+        "pmc_vqa": ("test", "test_clean", "test_2"),
+        "probmed": ("test",),
+        "problems": ("test",),
         "pubmedqa": ("test", "labeled"),
         "slake": ("test",),
+        "vqa": ("test",),
+        "vqa_med_2019": ("test",),
         "vqa_rad": ("test",),
     }
 
 
 def test_an_unknown_adapter_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ManifestError, match=r"allowed: chat, .*did you mean 'slake'"):
+    with pytest.raises(ManifestError, match=r"allowed: captions, .*did you mean 'slake'"):
         load_adapter("slakes")
 
 

@@ -54,6 +54,8 @@ class TableFile:
     """For text without a header or quotes: what its cells are split at. Its columns are called `1`, `2` and so on."""
     lists: bool = False
     """The document is an object of lists of rows; the key of a row is its list's name."""
+    each: str | None = None
+    """Field of a document's elements that is a list: each of its elements is a row, with the fields around the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +332,8 @@ def _json_rows(place: Place, file: TableFile, size_bytes: int) -> Iterator[Table
             elements = streamed_json(stream, where)
         if file.lists:
             elements = _flat(elements, where)
+        if file.each:
+            elements = _spread(elements, file.each)
         for number, (key, data) in enumerate(elements):
             if not isinstance(data, dict):
                 yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
@@ -344,6 +348,17 @@ def _flat(elements: Iterator[tuple[str | None, Any]], where: object) -> Iterator
         if key is None or not isinstance(rows, list):
             raise SourceError(f"{where}: expected an object of lists of rows")
         yield from ((key, row) for row in rows)
+
+
+def _spread(elements: Iterator[tuple[str | None, Any]], field: str) -> Iterator[tuple[str | None, Any]]:
+    for key, element in elements:
+        inner = element.get(field) if isinstance(element, dict) else None
+        if not isinstance(inner, list):
+            yield key, element
+            continue
+        around = {name: value for name, value in element.items() if name != field}
+        for row in inner:
+            yield key, {**around, **row} if isinstance(row, dict) else row
 
 
 def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
