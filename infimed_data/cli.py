@@ -161,11 +161,14 @@ def leaks(
 
 @app.command()
 def adapters() -> None:
-    """The layouts that can be read."""
+    """The layouts that can be read, and the data sets that have them, with their licenses."""
     from infimed_data.adapters import ADAPTERS
+    from infimed_data.adapters.catalogue import listing
 
     for name, what in ADAPTERS.items():
-        print(f"{name:<12} {what}")
+        print(f"{name:<16} {what}")
+        for line in listing(name):
+            print(f"{'':<18} {line}")
 
 
 @app.command()

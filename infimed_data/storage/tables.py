@@ -138,13 +138,18 @@ def _plan(place: Place, file: TableFile) -> list[TableShard]:
     name = file.name
     if name.endswith(".parquet"):
         return _plan_parquet(place, file)
-    if name.endswith(".jsonl") or _is_json_lines(place, name):
+    if _lined(place, file):
         return _plan_lines(place, file)
     if name.endswith((".json", ".csv", ".tsv")) or file.delimiter:
         with _open(place, name) as stream:
             size = stream.seek(0, io.SEEK_END)
         return [TableShard(file, 0, 0, size, 0, size)]
     raise SourceError(f"{place.root / name}: unknown table format; allowed: .json, .jsonl, .csv, .tsv, .parquet")
+
+
+def _lined(place: Place, file: TableFile) -> bool:
+    """Whether a file is JSON lines."""
+    return not file.lists and (file.name.endswith(".jsonl") or _is_json_lines(place, file.name))
 
 
 def _is_json_lines(place: Place, name: str) -> bool:
@@ -220,7 +225,7 @@ def _rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Rej
         yield from _plain_rows(place, name, shard.file.delimiter)
     elif name.endswith((".csv", ".tsv")):
         yield from _csv_rows(place, name)
-    elif name.endswith(".jsonl") or _is_json_lines(place, name):
+    elif _lined(place, shard.file):
         yield from _line_rows(place, shard)
     else:
         yield from _json_rows(place, shard.file, shard.size_bytes)
@@ -368,7 +373,7 @@ def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
     if name.endswith(".parquet"):
         return int(_parquet(place, name).metadata.num_rows), True
     with _open(place, name) as stream:
-        if name.endswith(".jsonl") or _is_json_lines(place, name):
+        if _lined(place, file):
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 22), b"")), True
         head = stream.read(1 << 18)
     size = sum(shard.size_bytes for shard in shards)
