@@ -160,11 +160,16 @@ def leaks(
 
 
 @app.command()
-def adapters() -> None:
+def adapters(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README instead.")] = False,
+) -> None:
     """The layouts that can be read, and the data sets that have them, with their licenses."""
     from infimed_data.adapters import ADAPTERS
-    from infimed_data.adapters.catalogue import listing
+    from infimed_data.adapters.catalogue import listing, markdown_table
 
+    if markdown:
+        print(markdown_table())
+        return
     for name, what in ADAPTERS.items():
         print(f"{name:<16} {what}")
         for line in listing(name):

@@ -38,7 +38,7 @@ _SYNPIC = re.compile(r"synpic\d+")
 _MEDICAL_PART = re.compile(
     r"(?<![a-z])(?:pmc[-_ ]?vqa|vqa[-_ ]?rad|path[-_ ]?vqa|vqa[-_ ]?med(?:ical)?|med[-_ ]?vqa|slake|roco|medical"
     r"|omni[-_ ]?med(?:vqa)?|pubmed[-_ ]?(?:vision|qa)|med[-_ ]?(?:qa|mcqa|trinity)|medxpert(?:qa)?|llava[-_ ]?med"
-    r"|quilt[-_ ]?(?:vqa|llava)?|kvasir[-_ ]?(?:vqa)?|mimic[-_ ]?(?:cxr)?|iu[-_ ]?x[-_ ]?ray)(?![a-z])",
+    r"|quilt[-_ ]?(?:vqa|llava|1m)|kvasir[-_ ]?(?:vqa)?|mimic[-_ ]?cxr|iu[-_ ]?x[-_ ]?ray)(?![a-z])",
     re.IGNORECASE,
 )
 """Names under which general collections carry medical sets, as folders, configurations or a row's `source`."""

@@ -20,6 +20,7 @@ from typing import Literal
 from infimed_data.adapters.contract import Adapter, AdapterOptions, Context
 from infimed_data.adapters.fields import pictures, pmc_group, refuse_medical, split_tables
 from infimed_data.adapters.reading import content_meta, exchange, find_tables, free_answer_kind, language_of, text_of
+from infimed_data.errors import SourceError
 from infimed_data.schema import Sample
 from infimed_data.storage.tables import TableFile, TableRow
 
@@ -43,6 +44,10 @@ class Options(AdapterOptions):
 def tables(context: Context) -> list[TableFile]:
     """The file that `location` or option `file` names, else the only JSON file there, else the Parquet files."""
     file = context.options.file
+    if (parts := context.place.find("*.zip.part*")) and not context.place.find("*.zip"):
+        where = context.place.root
+        whole = parts[0].rpartition(".part")[0]
+        raise SourceError(f"{where}: the images are in parts; join them: cat {whole}.part* > {whole}")
     patterns = (file,) if file else ("*.json", "*.jsonl")
     embedded = not context.place.find(*patterns) if not file else file.endswith(".parquet")
     if embedded and (file or context.place.find("*.parquet")):

@@ -204,6 +204,7 @@ SETS: dict[str, DataSet] = {
         title="OpenThoughts-114k",
         adapter="chat",
         category="general_text",
+        options={"file": "data/*.parquet"},
         source="open-thoughts/OpenThoughts-114k",
         license="Apache-2.0",
         rows={"train": 113957},

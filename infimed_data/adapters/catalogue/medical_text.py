@@ -267,13 +267,8 @@ SETS: dict[str, DataSet] = {
         rows={"test": None},
         note="several benchmarks in one file",
         example=(
-            '{"MedQA_drawn": [{"question": "Which organ of the drawn patient makes bile?", "options": {"A": '
-            '"Liver", "B": "Spleen", "C": "Heart", "D": "Left lung"}, "answer": "Liver", "answer_idx": "A"}, '
-            '{"question": "Which of these carries blood away from the heart? Figure A shows a...", "options": '
-            '{"A": "A vein", "B": "An artery", "C": "A nerve", "D": "A tendon"}, "answer": "An artery", '
-            '"answer_idx": "B"}], "Drawn_Medbullets": [{"question": "A ball is kicked against a shin. What is '
-            'tested first?", "options": {"A": "Hearing", "B": "Smell", "C": "The pulse below it", "D": "Taste"}, '
-            '"answer": "The pulse below it", "answer_idx": "C"}]}'
+            '{"question": "Which organ of the drawn patient makes bile?", "options": {"A": "Liver", "B": '
+            '"Spleen", "C": "Heart", "D": "Left lung"}, "answer": "Liver", "answer_idx": "A"}'
         ),
     ),
 }

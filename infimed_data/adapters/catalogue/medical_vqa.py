@@ -276,17 +276,8 @@ SETS: dict[str, DataSet] = {
         rows={"train": 2069, "validation": 296, "test": 590, "all": 3955, "medevalkit": 296},
         note="reports",
         example=(
-            '{"train": [{"id": "CXR9000_IM-00", "report": "The drawn lungs are clear. The frame is whole.", '
-            '"split": "train", "image_path": ["CXR9000_IM-00/0.png", "CXR9000_IM-00/1.png"]}, {"id": '
-            '"CXR9001_IM-01", "report": "", "split": "train", "image_path": ["CXR9001_IM-01/0.png", '
-            '"CXR9001_IM-01/1.png"]}], "val": [{"id": "CXR9100_IM-10", "report": "The drawn lungs are clear. The '
-            'frame is whole.", "split": "val", "image_path": ["CXR9100_IM-10/0.png", "CXR9100_IM-10/1.png"]}, '
-            '{"id": "CXR9101_IM-11", "report": "The drawn lungs are clear. The frame is whole.", "split": "val", '
-            '"image_path": ["CXR9101_IM-11/0.png", "CXR9101_IM-11/1.png"]}], "test": [{"id": "CXR9200_IM-20", '
-            '"report": "The drawn lungs are clear. The frame is whole.", "split": "test", "image_path": '
-            '["CXR9200_IM-20/0.png", "CXR9200_IM-20/1.png"]}, {"id": "CXR9201_IM-21", "report": "The drawn lungs '
-            'are clear. The frame is whole.", "split": "test", "image_path": ["CXR9201_IM-21/0.png", '
-            '"CXR9201_IM-21/1.png"]}]}'
+            '{"id": "CXR9000_IM-00", "report": "The drawn lungs are clear. The frame is whole.", "split": '
+            '"train", "image_path": ["CXR9000_IM-00/0.png", "CXR9000_IM-00/1.png"]}'
         ),
     ),
     "vqa_med_2019": DataSet(

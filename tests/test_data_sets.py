@@ -1,0 +1,756 @@
+"""Every data set of the catalogue is read from its invented rows with exact counts, and its traps are refused by name.
+
+Tests that take `real` read the original releases where they are at hand, and skip where not.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from adapter_rows import put_images, put_json, put_lines, put_parquet, read, rule
+from conftest import PROJECT, Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import infimed_data.adapters as package
+from infimed_data.adapters import ADAPTERS, load_adapter
+from infimed_data.adapters.catalogue import DATA_SETS, listing, markdown_table
+from infimed_data.adapters.contract import Context
+from infimed_data.adapters.fields import boxed, medical_part, options_in_text, parsed, plain_question
+from infimed_data.errors import SourceError
+from infimed_data.schema import ImageSlot, Reject, Sample
+from infimed_data.storage.places import Place
+from infimed_data.storage.tables import TableRow, plan_shards, read_rows
+
+SAMPLES = PROJECT / "sample_data"
+
+
+def folder(name: str) -> Path:
+    """Where the invented rows of a data set are."""
+    return SAMPLES / (DATA_SETS[name].sample or name)
+
+
+def sample_of(name: str, split: str = "train", **options: Any) -> list[Sample]:
+    """The samples of a data set's invented rows."""
+    entry = DATA_SETS[name]
+    return read(entry.adapter, folder(name), split, **{**entry.options, **options})[0]
+
+
+# The catalogue
+
+
+def test_every_adapter_has_its_row_in_the_catalogue_and_the_readme() -> None:
+    missing = set(ADAPTERS) - {entry.adapter for entry in DATA_SETS.values()}
+    assert not missing, f"add an entry to infimed_data/adapters/catalogue/ for {sorted(missing)}"
+    unknown = {entry.adapter for entry in DATA_SETS.values()} - set(ADAPTERS)
+    assert not unknown, f"add a line to ADAPTERS for {sorted(unknown)}"
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("<!-- adapters -->\n")[2].partition("\n<!-- /adapters -->")[0]
+    assert shown == markdown_table(), "put the output of `infimed-data adapters --markdown` into README.md"
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_data_set_has_invented_rows_like_its_example(name: str) -> None:
+    entry = DATA_SETS[name]
+    assert folder(name).is_dir(), f"put invented rows into sample_data/{name}/ (see sample_data/draw.py)"
+    adapter = load_adapter(entry.adapter)
+    assert set(entry.rows) <= set(adapter.splits)
+    example = orjson.loads(entry.example)
+    rows = []
+    for split in entry.rows:
+        context = Context(Place(folder(name)), split, adapter.options.model_validate(dict(entry.options)))
+        try:
+            files = adapter.tables(context)
+        except SourceError:
+            continue
+        for file in files:
+            for shard in plan_shards(context.place, file):
+                found = [row.data for row in read_rows(context.place, shard) if isinstance(row, TableRow)]
+                rows += [{**dict.fromkeys(file.image_columns), **row} for row in found]
+    assert rows
+    assert any(set(example) == set(row) for row in rows), f"the example's fields are {sorted(example)}"
+
+
+def test_listing_data_sets_needs_no_heavy_library() -> None:
+    code = (
+        "import sys; from infimed_data.adapters.catalogue import listing; listing('llava'); "
+        "print({'polars', 'datasets', 'duckdb', 'PIL', 'numpy.linalg', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ast.literal_eval(done.stdout)) <= {"numpy.linalg"} if done.stdout != "set()\n" else True
+
+
+def test_the_command_lists_data_sets_with_license_and_terms(run: Run) -> None:
+    shown = run("adapters").stdout
+    assert "path_vqa: flaviagiammarino/path-vqa; MIT" in shown
+    assert "PhysioNet Credentialed 1.5.0; gated; not for APIs; not to be published" in shown
+    assert all(line in shown for name in ADAPTERS for line in listing(name))
+    assert run("adapters", "--markdown").stdout.rstrip("\n") == markdown_table()
+
+
+def test_credentialed_sets_are_marked() -> None:
+    marked = {name for name, entry in DATA_SETS.items() if entry.credentialed}
+    assert marked == {"mimic_cxr_vqa", "vindr_cxr_vqa"}
+    assert all(DATA_SETS[name].gated and not DATA_SETS[name].redistribute for name in marked)
+
+
+def test_whatever_decides_a_row_is_part_of_its_cache_key() -> None:
+    """`Adapter.code` names every module of adapters that an adapter imports, besides those that count for all."""
+    root = Path(package.__file__).parent
+    for name in ADAPTERS:
+        tree = ast.parse((root / f"{name}.py").read_text(encoding="utf-8"))
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        own = {m.removeprefix("infimed_data.") for m in imported if m.startswith("infimed_data.adapters.")}
+        needed = {f"{m.replace('.', '/')}.py" for m in own} - {"adapters/contract.py", "adapters/reading.py"}
+        assert needed == set(load_adapter(name).code), name
+
+
+# Exact counts
+
+COUNTS: list[tuple[str, str, int, dict[str, int]]] = [
+    ("vqa_rad", "train", 43, {"image_missing": 1}),
+    ("vqa_rad", "test", 10, {}),
+    ("slake", "train", 35, {}),
+    ("slake", "validation", 8, {}),
+    ("slake", "test", 10, {}),
+    ("path_vqa", "train", 5, {}),
+    ("path_vqa", "validation", 2, {}),
+    ("path_vqa", "test", 3, {}),
+    (
+        "pmc_vqa", "train", 4,
+        {"option_prefix": 2, "unlabelled": 1, "answer_not_in_options": 1, "label_text_disagree": 1, "image_missing": 1},
+    ),
+    ("pmc_vqa", "test", 2, {}),
+    ("pmc_vqa", "test_clean", 1, {}),
+    ("pmc_vqa", "train_2", 2, {"label_out_of_range": 1}),
+    ("pmc_vqa", "test_2", 1, {}),
+    ("omnimedvqa", "test", 5, {"answer_not_in_options": 1}),
+    ("medxpertqa", "dev", 1, {}),
+    ("medxpertqa", "test", 2, {"options_disagree": 1, "image_missing": 1}),
+    ("medxpertqa_text", "dev", 1, {}),
+    ("medxpertqa_text", "test", 3, {"label_out_of_range": 1}),
+    ("mmmu", "dev", 5, {}),
+    ("mmmu", "validation", 8, {"image_count": 1, "label_out_of_range": 1}),
+    ("mmmu", "test", 10, {}),
+    ("pubmedvision", "train", 2, {"image_missing": 1}),
+    ("llava", "train", 16, {"image_missing": 1}),
+    ("roco_v2", "train", 2, {"caption_empty": 1}),
+    ("roco_v2", "validation", 1, {}),
+    ("roco_v2", "test", 1, {}),
+    ("mimic_cxr_vqa", "train", 3, {}),
+    ("mimic_cxr_vqa", "validation", 1, {}),
+    ("mimic_cxr_vqa", "test", 1, {"unlabelled": 1}),
+    ("medtrinity", "train", 2, {}),
+    ("gmai_mmbench", "validation", 2, {"label_out_of_range": 1}),
+    ("gmai_mmbench", "test", 2, {}),
+    ("quilt_llava", "train", 1, {"image_missing": 1}),
+    ("quilt_vqa", "test", 2, {}),
+    ("medpix", "train", 2, {}),
+    ("medpix", "validation", 0, {"caption_empty": 1}),
+    ("medpix", "test", 0, {"image_missing": 1}),
+    ("medpix", "all", 2, {"caption_empty": 1, "image_missing": 1}),
+    ("medpix_shortqa", "train", 1, {}),
+    ("medpix_shortqa", "validation", 1, {}),
+    ("medpix_shortqa", "test", 1, {}),
+    ("probmed", "test", 4, {"answer_not_in_options": 1}),
+    ("iu_xray", "train", 1, {"report_empty": 1}),
+    ("iu_xray", "validation", 2, {}),
+    ("iu_xray", "test", 2, {}),
+    ("vqa_med_2019", "train", 3, {"missing_field": 1}),
+    ("vqa_med_2019", "validation", 1, {}),
+    ("vqa_med_2019", "test", 3, {}),
+    ("vindr_cxr_vqa", "train", 3, {"answer_is_location": 1, "image_missing": 1}),
+    ("kvasir_vqa", "train", 4, {}),
+    ("kvasir_vqa_x1", "train", 1, {}),
+    ("kvasir_vqa_x1", "test", 0, {"image_missing": 1}),
+    ("medvlthinker_eval", "test", 2, {"label_text_disagree": 1}),
+    ("medical_o1", "train", 11, {}),
+    ("medical_o1_verifiable", "train", 12, {}),
+    ("medical_r1", "train", 1, {"unclosed_thought": 1}),
+    ("m23k", "train", 2, {"label_text_disagree": 2, "no_options_in_text": 1}),
+    ("medqa", "train", 16, {"label_text_disagree": 1, "label_out_of_range": 1}),
+    ("medqa", "test", 8, {}),
+    ("medmcqa", "train", 26, {"label_out_of_range": 1}),
+    ("medmcqa", "validation", 7, {}),
+    ("pubmedqa", "train", 6, {}),
+    ("pubmedqa", "test", 6, {}),
+    ("pubmedqa", "labeled", 12, {}),
+    ("head_qa", "train", 2, {"image_missing": 1, "label_out_of_range": 1}),
+    ("head_qa", "validation", 1, {}),
+    ("head_qa", "test", 1, {}),
+    ("mmlu", "test", 6, {}),
+    ("mmlu", "validation", 6, {}),
+    ("mmlu", "dev", 6, {}),
+    ("mmlu_pro", "test", 2, {"label_text_disagree": 1}),
+    ("medreason", "train", 3, {"evaluation_set": 3, "answer_not_in_options": 1}),
+    ("reasonmed", "train", 2, {}),
+    ("alphamed", "train", 2, {"label_out_of_range": 1}),
+    ("medbullets_op5", "test", 2, {"label_text_disagree": 1}),
+    ("medbullets_op4", "test", 3, {}),
+    ("super_gpqa", "test", 1, {}),
+    ("huatuo_eval", "test", 3, {}),
+    ("llava_cot", "train", 9, {}),
+    ("mulberry", "train", 2, {"medical_part": 1, "misplaced_thought": 1}),
+    ("r1_onevision", "train", 3, {"unclosed_thought": 1}),
+    ("mmathcot", "train", 2, {"image_missing": 1, "medical_part": 1}),
+    ("geometry3k", "train", 2, {}),
+    ("geometry3k", "validation", 1, {}),
+    ("geometry3k", "test", 1, {}),
+    ("mathv360k", "train", 2, {"medical_part": 2}),
+    ("llava_onevision", "train", 4, {"medical_part": 2}),
+    ("scienceqa", "train", 3, {"label_out_of_range": 1}),
+    ("scienceqa", "validation", 3, {}),
+    ("scienceqa", "test", 3, {}),
+    ("ai2d", "test", 2, {"label_out_of_range": 1}),
+    ("chartqa", "train", 2, {"answer_ambiguous": 1}),
+    ("chartqa", "validation", 2, {}),
+    ("chartqa", "test", 2, {}),
+    ("cauldron", "train", 3, {"image_missing": 1, "medical_part": 1}),
+    ("mm_eureka", "train", 3, {"unreadable_field": 1}),
+    ("virl39k", "train", 2, {"unclosed_box": 1, "medical_part": 1, "image_count": 1}),
+    ("openr1_math", "train", 3, {"no_correct_generation": 1, "flags_misaligned": 1}),
+    ("open_thoughts", "train", 1, {"unclosed_thought": 1}),
+    ("open_thoughts_metadata", "train", 1, {}),
+    ("s1k", "train", 1, {}),
+    ("s1k_1.1", "train", 1, {}),
+    ("stratos", "train", 1, {"unclosed_thought": 1}),
+    ("infinity_instruct", "train", 2, {}),
+]  # fmt: skip
+"""(data set, split, samples, rejected rows by rule) of the invented rows."""
+
+
+@pytest.mark.parametrize(("name", "split", "rows", "rejected"), COUNTS)
+def test_invented_rows_are_read_with_exact_counts(name: str, split: str, rows: int, rejected: dict[str, int]) -> None:
+    entry = DATA_SETS[name]
+    samples, refused = read(entry.adapter, folder(name), split, **entry.options)
+    assert (len(samples), refused) == (rows, rejected)
+    for sample in samples:
+        assert sample.answer_label is None or sample.answer == sample.options["ABCDEFGHIJ".index(sample.answer_label)]
+        assert "<image" not in sample.question + "".join(turn.content for turn in sample.turns)
+        assert not sample.image_slots or len(sample.image_slots) == len(sample.images)
+
+
+def test_counts_are_there_for_every_data_set() -> None:
+    assert {name for name, *_ in COUNTS} == set(DATA_SETS)
+
+
+OTHER_LAYOUTS: list[tuple[str, str, str, dict[str, Any], int, dict[str, int]]] = [
+    ("path_vqa_original", "path_vqa", "train", {}, 3, {"image_missing": 1}),
+    ("path_vqa_original", "path_vqa", "validation", {}, 3, {}),
+    ("path_vqa_original", "path_vqa", "test", {}, 3, {}),
+    ("path_vqa_textbook", "path_vqa", "textbook", {}, 2, {"image_missing": 2}),
+    ("pmc_vqa_early", "pmc_vqa", "train", {}, 1, {}),
+    ("omnimedvqa", "omnimedvqa", "test", {"access": "restricted"}, 0, {"image_missing": 1}),
+    ("omnimedvqa", "omnimedvqa", "test", {"access": "all"}, 5, {"answer_not_in_options": 1, "image_missing": 1}),
+    ("medxpertqa_input", "medxpertqa", "test", {}, 1, {}),
+    ("pubmedvision", "llava", "train", {"file": "PubMedVision_Alignment_VQA.json", "medical": "keep"}, 1, {}),
+    ("roco_v2_hub", "captions", "test", {"layout": "roco_v2"}, 1, {}),
+    ("head_qa", "head_qa", "train", {"language": "es"}, 2, {"image_missing": 1, "label_out_of_range": 1}),
+    ("head_qa_data", "head_qa", "test", {}, 1, {"label_text_disagree": 1}),
+    ("iu_xray_kaggle", "iu_xray", "all", {}, 1, {"image_count": 1}),
+    ("iu_xray_medevalkit", "iu_xray", "medevalkit", {}, 1, {}),
+    ("geometry3k_choices", "problems", "train", {"layout": "geometry3k"}, 1, {"label_text_disagree": 1}),
+    ("chartqa_lmms", "vqa", "test", {"layout": "chartqa_lmms"}, 1, {}),
+    ("chartqa_files", "vqa", "test", {"layout": "chartqa_files"}, 2, {}),
+    ("reasonmed", "reasoning", "train", {"layout": "reasonmed", "file": "CoTMed.json"}, 2, {}),
+    ("medical_r1", "reasoning", "train", {"file": "medical_r1_distill_sft_Chinese.json"}, 1, {}),
+    ("openr1_math", "openr1_math", "train", {"config": "extended"}, 1, {}),
+    (
+        "cauldron", "cauldron", "train", {"configs": ["vqarad", "ai2d"], "medical": "keep"}, 3, {},
+    ),
+    ("mathv360k", "llava", "train", {"id_field": None, "medical": "keep"}, 4, {}),
+    ("medreason", "medreason", "train", {"evaluation_sets": "keep"}, 6, {"answer_not_in_options": 1}),
+    ("mmlu", "multiple_choice", "test", {"configs": ["anatomy"]}, 1, {}),
+]  # fmt: skip
+"""(folder, adapter, split, options, samples, rejected rows by rule) of a data set's other layouts and settings."""
+
+
+@pytest.mark.parametrize(("where", "adapter", "split", "options", "rows", "rejected"), OTHER_LAYOUTS)
+def test_other_layouts_are_read_with_exact_counts(
+    where: str, adapter: str, split: str, options: dict[str, Any], rows: int, rejected: dict[str, int]
+) -> None:
+    samples, refused = read(adapter, SAMPLES / where, split, **options)
+    assert (len(samples), refused) == (rows, rejected)
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 9) | st.floats()
+    | st.sampled_from(["", "A", "?", "x.jpg", "../x", "<image>", "<image 2>", "['a']", "[", "\\boxed{", "A. x\nB. y"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["A", "B", "from", "value"]), inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_damaged_row_is_read_or_rejected(name: str, data: st.DataObject) -> None:
+    entry = DATA_SETS[name]
+    adapter = load_adapter(entry.adapter)
+    row = orjson.loads(entry.example)
+    for field in data.draw(st.lists(st.sampled_from(sorted(row)), max_size=3)):
+        row[field] = data.draw(_JUNK)
+    if data.draw(st.booleans()):
+        row.pop(data.draw(st.sampled_from(sorted(row))))
+    split = next(iter(entry.rows))
+    evidence = {"cop_base": 0, "test_labels": {"7": "yes"}}
+    context = Context(Place(SAMPLES), split, adapter.options.model_validate(dict(entry.options)), evidence)
+    context.__dict__["images"] = _AnyImage()
+    try:
+        sample = adapter.sample(TableRow(row, data.draw(st.sampled_from(["a.json", "a.parquet"])), 0), context)
+    except Reject:
+        return
+    assert sample is None or sample.answer_label is None or sample.answer in sample.options
+
+
+class _AnyImage:
+    def find(self, name: str) -> str:
+        return name
+
+
+# What rows have in common
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("\\boxed{12}", "12"),
+        ("so \\boxed{3} or \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("<answer> left </answer>", "left"),
+        ("<answer>\\boxed{B}</answer>", "B"),
+        (" plain ", "plain"),
+    ],
+)
+def test_the_box_comes_off_an_answer(text: str, inside: str) -> None:
+    assert boxed(text) == inside
+
+
+def test_a_box_that_does_not_close_is_refused() -> None:
+    assert rule(boxed, "\\boxed{B") == "unclosed_box"
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "options"),
+    [
+        ("Why?\nA. x\nB. y", "Why?", {"A": "x", "B": "y"}),
+        ("Why?\n(A) x\n(B) y\ngoes on\n(C) z", "Why?", {"A": "x", "B": "y\ngoes on", "C": "z"}),
+        ("A. fib is seen.\nWhy?\nA) x\nB: y", "A. fib is seen.\nWhy?", {"A": "x", "B": "y"}),
+    ],
+)
+def test_options_come_out_of_a_question(text: str, question: str, options: dict[str, str]) -> None:
+    assert options_in_text(text) == (question, options)
+
+
+@pytest.mark.parametrize("text", ["Why?", "A. x", "Why?\nB. y\nC. z", ""])
+def test_a_question_without_options_is_refused(text: str) -> None:
+    assert rule(options_in_text, text) == "no_options_in_text"
+
+
+def test_lists_written_as_text_are_read_without_running_them() -> None:
+    assert parsed("['it''s', \"5'\"]", "x") == ["its", "5'"]
+    assert parsed('{"A": "x"}', "x") == {"A": "x"}
+    assert rule(parsed, "__import__('os')", "x") == "unreadable_field"
+    assert rule(parsed, "[" * 100_000, "x") == "unreadable_field"
+
+
+def test_more_tags_than_images_are_refused() -> None:
+    assert rule(plain_question, "<image><image>Same?", 1) == "image_count"
+    assert plain_question("<image>Same?", 2) == ("Same?", (ImageSlot(0, 0), ImageSlot(0, 0)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PMC-VQA/images/3.jpg", "MathV360K_VQA-RAD_2130", "PMC-VQA(MathV360K)", "vqarad", "SLAKE", "medical/1.png",
+     "cauldron/vqarad/images/1.png", "path-vqa", "VQA_Med"],
+)  # fmt: skip
+def test_medical_parts_of_general_collections_are_known_by_name(name: str) -> None:
+    assert medical_part([None, 3, name]) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["Geometry3K/images/1.png", "MathV360K_VQA-AS", "coco/crocodile.jpg", "MIMIC-IT", "quilt.jpg", "snowflakes"]
+)
+def test_general_parts_are_no_medical_ones(name: str) -> None:
+    assert medical_part([name]) is None
+
+
+# PathVQA
+
+
+def test_path_vqa_rebuilds_the_answer_type_and_never_opens_a_pickle(tmp_path: Path) -> None:
+    samples = sample_of("path_vqa")
+    assert [sample.meta["answer_type"] for sample in samples] == ["CLOSED", "OPEN", "OPEN", "OPEN", "CLOSED"]
+    assert samples[0].images == ("data/train-00000-of-00001.parquet#0:0:image",)
+    original, _ = read("path_vqa", SAMPLES / "path_vqa_original", "train")
+    assert original[0].images == ("split/images/train/train_0000.jpg",)
+    assert original[0].group == original[1].group != original[2].group
+    (tmp_path / "train_qa.pkl").write_bytes(b"cos\nsystem\n")
+    with pytest.raises(SourceError, match=r"train_qa\.pkl is not read: unpack or convert it"):
+        read("path_vqa", tmp_path)
+
+
+def test_real_path_vqa_of_one_textbook(real: Path, tmp_path: Path) -> None:
+    assert read("path_vqa", real / "path_vqa_text", "textbook") == ([], {"image_missing": 5429})
+    shutil.copy(real / "path_vqa_text" / "QA_pairs_vb.json", tmp_path)
+    rows = json.loads((tmp_path / "QA_pairs_vb.json").read_text(encoding="utf-8"))
+    put_images(tmp_path, *{f"images/{row['Image_ID']}.jpg" for row in rows})
+    samples, rejected = read("path_vqa", tmp_path, "textbook")
+    assert (len(samples), rejected) == (5429, {})
+    assert Counter(sample.meta["answer_type"] for sample in samples) == {"OPEN": 2577, "CLOSED": 2852}
+
+
+# PMC-VQA
+
+
+def test_pmc_vqa_reads_both_meanings_of_answer() -> None:
+    first, _, third, glued = sample_of("pmc_vqa")
+    assert (first.answer, first.answer_label, first.options[1]) == ("Liver", "A", "Spleen")
+    assert third.options[0] == "N/A", "a literal N/A is an option"
+    assert glued.options[0] == "A vein", "a quote that is glued to the choice comes off"
+    assert first.question == "Which organ of the drawn patient makes bile?"
+    assert first.images == ("images.zip!images/PMC9100000_F0.jpg",)
+    second = sample_of("pmc_vqa", "train_2")[0]
+    assert (second.answer, second.answer_label, second.meta["version"]) == ("A tendon", "C", 2)
+    assert second.images == ("images_2.zip!figures/PMC9200000_F1_0.jpg",)
+    assert [first.group, second.group] == ["PMC9100000", "PMC9200000"]
+
+
+def test_pmc_vqa_reads_the_early_misspelt_column() -> None:
+    (sample,), _ = read("pmc_vqa", SAMPLES / "pmc_vqa_early")
+    assert (sample.answer, sample.answer_label) == ("Liver", "A")
+    assert sample.images == ("images/images/PMC9100000_F0.jpg",)
+
+
+def pmc_rows(tmp_path: Path, name: str, header: str, *lines: str) -> Path:
+    put_images(tmp_path, "images/PMC1_F1.jpg")
+    (tmp_path / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_a_letter_that_is_a_choice_is_read_by_the_columns(tmp_path: Path) -> None:
+    """Panels of a figure are choices too: `Answer` B is choice A's text in version 1, and the letter in version 2."""
+    choices = "Choice A,Choice B,Choice C,Choice D"
+    row = "PMC1_F1.jpg,Which panel?,B, A:B , B:A , C:D , D:C "
+    head = f"Figure_path,Question,Answer,{choices}"
+    (one,), _ = read("pmc_vqa", pmc_rows(tmp_path, "train.csv", f"{head},Answer_label", f"{row},A"), "train")
+    (two,), _ = read("pmc_vqa", pmc_rows(tmp_path, "train_2.csv", head, row), "train_2")
+    assert (one.answer_label, one.answer) == ("A", "B")
+    assert (two.answer_label, two.answer) == ("B", "A")
+
+
+# OmniMedVQA, MedXpertQA, MMMU
+
+
+def test_omnimedvqa_has_two_to_four_options_and_an_odd_modality() -> None:
+    samples = {sample.row_key: sample for sample in sample_of("omnimedvqa", "test")}
+    assert [len(sample.options) for sample in samples.values()] == [3, 2, 4, 3, 2]
+    assert samples["Chest CT Scan_0000"].modality == "CT(Computed Tomography)"
+    assert samples["Chest CT Scan_0000"].images == ("OmniMedVQA/Images/Chest CT Scan/a b (1).png",)
+    assert samples["Drawn Fundus_0000"].group == "Drawn Fundus/left.BMP"
+
+
+def test_omnimedvqa_is_read_from_its_zip(tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "OmniMedVQA"), "zip", SAMPLES / "omnimedvqa")
+    samples, rejected = read("omnimedvqa", Path(archive), "test")
+    assert (len(samples), rejected) == (5, {"answer_not_in_options": 1})
+    assert samples[0].images[0].startswith("OmniMedVQA.zip!OmniMedVQA/Images/")
+
+
+def test_medxpertqa_takes_the_repeated_options_off() -> None:
+    first = sample_of("medxpertqa", "test")[0]
+    assert first.question == "Which organ of the drawn patient makes bile?"
+    assert len(first.options) == 5
+    assert first.images == ("images.zip!images/MM-0-a.jpeg", "images.zip!images/MM-0-b.png")
+    text = sample_of("medxpertqa_text", "test")[0]
+    assert (len(text.options), text.images) == (10, ())
+
+
+def test_real_medxpertqa(real: Path, tmp_path: Path) -> None:
+    assert read("medxpertqa", real / "medxpertqa", "test") == ([], {"image_missing": 2000})
+    file = real / "medxpertqa" / "medxpertqa_mm_input.jsonl"
+    shutil.copy(file, tmp_path)
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    put_images(tmp_path, *(f"images/{image['image_path']}" for row in rows for image in row["images"]))
+    samples, rejected = read("medxpertqa", tmp_path, "test")
+    assert (len(samples), rejected) == (2000, {})
+    assert not any("Answer Choices" in sample.question for sample in samples)
+    assert Counter(sample.question_type for sample in samples) == {"Reasoning": 1446, "Understanding": 554}
+    assert Counter(len(sample.images) for sample in samples) == {1: 1581, 2: 236, 3: 59, 4: 22, 5: 78, 6: 24}
+
+
+def test_mmmu_places_images_where_the_text_names_them() -> None:
+    samples = {sample.row_key: sample for sample in sample_of("mmmu", "validation")}
+    two = samples["validation_Clinical_Medicine_2"]
+    assert two.question == "Is older than ? See image 1 again."
+    columns = [ref.rpartition(":")[2] for ref in two.images]
+    assert columns == ["image_2", "image_1"], "images stand in the order in which the text names them"
+    assert two.image_slots == (ImageSlot(0, 3), ImageSlot(0, 14))
+    shown = samples["validation_Clinical_Medicine_3"]
+    assert shown.options == ("image 2", "image 3")
+    assert [slot.offset for slot in shown.image_slots] == [0, len(shown.question), len(shown.question)]
+    counted = samples["validation_Clinical_Medicine_4"]
+    assert (counted.answer, counted.answer_kind, counted.options) == ("2", "number", ())
+    assert samples["validation_Pharmacy_1"].task == "Pharmacy"
+
+
+def test_mmmu_keeps_hidden_answers_out_and_takes_given_ones(tmp_path: Path) -> None:
+    hidden = sample_of("mmmu", "test")
+    assert {(sample.answer_kind, sample.answer) for sample in hidden} == {("none", "")}
+    assert all(sample.options and sample.images for sample in hidden), "they are matched against all the same"
+    shutil.copytree(SAMPLES / "mmmu", tmp_path / "mmmu")
+    key = "test_Pharmacy_1"
+    put_json(tmp_path / "mmmu" / "answer.json", {key: {"question_type": "multiple-choice", "ground_truth": "B"}})
+    given, _ = read("mmmu", tmp_path / "mmmu", "test")
+    assert [sample.row_key for sample in given if sample.answer_kind == "choice"] == [key]
+    with pytest.raises(SourceError, match="expected MMMU's Anatomy/"):
+        read("mmmu", SAMPLES / "mmmu", "test", subjects=["Anatomy"])
+
+
+# Conversations about images
+
+
+def test_pubmedvision_groups_by_article() -> None:
+    first, second = sample_of("pubmedvision")
+    assert (first.group, second.group) == ("PMC910000", "PMC910001")
+    assert (first.modality, second.modality, len(second.images)) == ("Digital Photography", None, 2)
+
+
+def test_mulberry_steps_become_the_rationale() -> None:
+    first, second = sample_of("mulberry")
+    assert first.answer == "1"
+    assert first.rationale.startswith("### Image Description:")
+    assert "final answer" not in first.rationale
+    assert second.images == ("mulberry_images.tar!geoqa/images/2.png",)
+
+
+def test_images_in_parquet_are_found_without_reading_them() -> None:
+    first, second, *_ = sample_of("llava_onevision")
+    assert [len(sample.images) for sample in sample_of("llava_onevision")] == [1, 0, 1, 1]
+    assert first.images == ("CLEVR-Math(MathV360K)/train-00000-of-00001.parquet#0:0:image",)
+    assert second.images == ()
+    multi = sample_of("cauldron")[2]
+    assert multi.images == tuple(f"nlvr2/train-00000-of-00001.parquet#0:0:images[{n}]" for n in range(2))
+    turned = sample_of("cauldron")[1]
+    assert (len(turned.turns), turned.image_slots) == (6, (ImageSlot(0, 0),))
+
+
+def test_r1_onevision_without_a_tag_has_its_image_first() -> None:
+    first, _, third = sample_of("r1_onevision")
+    assert (first.image_slots, first.rationale, first.answer) == ((ImageSlot(0, 0),), "I look at the disc.", "left")
+    assert third.images == ()
+
+
+def test_images_in_parts_are_to_be_joined(tmp_path: Path) -> None:
+    put_lines(tmp_path / "train.jsonl", [{"id": "1"}])
+    put_images(tmp_path, "image.zip.part-aa", "image.zip.part-ab")
+    with pytest.raises(SourceError, match=r"cat image\.zip\.part\* > image\.zip"):
+        read("llava", tmp_path)
+
+
+# Problems and reasoning
+
+
+def test_problems_lose_their_boxes_and_keep_their_pass_rates() -> None:
+    first, second = sample_of("virl39k")
+    assert (first.answer, first.answer_kind, first.pass_rate) == ("12", "number", 0.0)
+    assert (second.answer, second.pass_rate) == ("\\frac{1}{2}", 0.25)
+    assert first.images == ("images.zip!images/Drawn-0.png",)
+
+
+def test_mm_eureka_reads_chats_and_drops_the_blank_image() -> None:
+    plain, parts, blank = sample_of("mm_eureka")
+    assert (plain.question, parts.question, blank.question) == (
+        "How many discs are drawn?", "Which side is the disc on?", "What is 6 x 7?",
+    )  # fmt: skip
+    assert [len(sample.images) for sample in (plain, parts, blank)] == [1, 1, 0]
+    assert parts.answer == "left"
+
+
+def test_openr1_math_takes_the_first_generation_that_is_complete_and_correct() -> None:
+    seven, eight, nine = sample_of("openr1_math")
+    assert seven.rationale == "Way 1: six times 7."
+    assert eight.rationale == "Way 1: six times 8."
+    assert nine.rationale == "Way 0: six times 9.", "the model's verdict counts where the rule says no"
+    gold = sample_of("openr1_math", answer="gold")[0]
+    assert (gold.answer, gold.answer_kind) == ("42", "number")
+
+
+def test_openr1_math_reads_the_february_layout(tmp_path: Path) -> None:
+    put = tmp_path / "all" / "default-00000-of-00001.parquet"
+    put.parent.mkdir()
+    shutil.copy(SAMPLES / "openr1_math/data/train-00000-of-00001.parquet", put)
+    assert len(read("openr1_math", tmp_path)[0]) == 3
+
+
+def test_mmathcot_answers_follow_the_dagger() -> None:
+    first, second = sample_of("mmathcot")
+    assert (first.answer, first.answer_kind, first.rationale[:6]) == ("4", "number", "Step 1")
+    assert (second.answer, second.answer_kind, second.rationale) == ("The left one.", "open", "")
+
+
+def test_reasonmed_reads_one_of_its_three_formats() -> None:
+    assert len(sample_of("reasonmed")) == 2
+    assert sample_of("reasonmed", file="ResponseMed.json")[0].answer == "A. Liver"
+
+
+# Exams
+
+
+def test_m23k_reads_options_from_the_prompt_and_pmids_from_its_metadata() -> None:
+    first, second = sample_of("m23k")
+    assert first.question == "Which organ of the drawn patient makes bile?"
+    assert (first.answer_label, len(first.options), first.group) == ("A", 4, "PMID99000001")
+    assert second.group is None
+
+
+def test_medreason_reads_explanations_and_letters() -> None:
+    medqa, medmcqa, huatuo = sample_of("medreason")
+    assert (medqa.answer_label, medmcqa.answer) == ("A", "An artery")
+    assert medmcqa.meta["explanation"] == "It is drawn so."
+    assert (huatuo.options, huatuo.answer, huatuo.answer_kind) == ((), "A tendon", "short_text")
+    kept = sample_of("medreason", evaluation_sets="keep")
+    assert {sample.task for sample in kept} == {"medqa", "medmcqa", "huatuo", "MMLU", "MedXpertQA", "LastHumanity"}
+
+
+def test_head_qa_counts_from_one() -> None:
+    assert [sample.answer_label for sample in sample_of("head_qa")] == ["A", "D"]
+    assert sample_of("head_qa", language="es")[0].lang == "es"
+
+
+def test_scienceqa_hints_stand_before_the_question() -> None:
+    first, second, _ = sample_of("scienceqa")
+    assert first.question == f"Look at the drawing.\n\n{first.meta['bare_question']}"
+    assert (len(first.images), len(second.images)) == (1, 0)
+    assert second.question == "Which of these carries blood away from the heart?"
+
+
+def test_gmai_mmbench_images_are_base64_cells() -> None:
+    first, second = sample_of("gmai_mmbench", "validation")
+    assert first.images == ("GMAI-MMBench_VAL.tsv#0:0:image",)
+    assert (len(first.options), second.options[4]) == (4, "N/A")
+    assert {sample.answer_kind for sample in sample_of("gmai_mmbench", "test")} == {"none"}
+
+
+def test_a_row_of_another_layout_is_rejected_by_name(tmp_path: Path) -> None:
+    put_parquet(tmp_path / "test-00000-of-00001.parquet", [{"question": "Why?", "answer": "x"}])
+    assert read("multiple_choice", tmp_path, "test", layout="ai2d") == ([], {"missing_field": 1})
+    with pytest.raises(SourceError, match="ai2d has no split 'train'; expected test"):
+        read("multiple_choice", tmp_path, "train", layout="ai2d")
+
+
+# Medical sets
+
+
+def test_mimic_answers_are_lists() -> None:
+    yes, several, nothing = sample_of("mimic_cxr_vqa")
+    assert (yes.answer_kind, several.answer, nothing.answer) == ("yes_no", "bar, disc", "none")
+    assert (several.meta["answers"], nothing.meta["answers"]) == (["bar", "disc"], [])
+    assert yes.group == "p99000000"
+
+
+def test_vqa_med_alternatives() -> None:
+    first, second, _ = sample_of("vqa_med_2019", "test")
+    assert (first.answer, first.meta["alternatives"], first.group) == ("film", ["film", "drawing"], "synpic90004")
+    assert (second.answer, second.meta["alternatives"]) == ("disc side", ["disc side", "disc of the left side"])
+    assert sample_of("vqa_med_2019")[2].answer == "a disc (bright)", "brackets are words in the training rows"
+
+
+def test_vindr_boxes_leave_the_text() -> None:
+    first, where, _ = sample_of("vindr_cxr_vqa")
+    assert (first.rationale, where.answer, where.group) == ("The disc is bright .", "On the left", "d1")
+    assert where.meta["gt_location"] == "<loc_10_10_20_20>"
+
+
+def test_captions_are_asked_for_by_instructions() -> None:
+    samples = sample_of("roco_v2")
+    assert {sample.answer for sample in samples} == {"A drawn film, train number 0.", "A drawn film, train number 1."}
+    asked = sample_of("roco_v2", instructions=["What is it?"])
+    assert {sample.question for sample in asked} == {"What is it?"}
+    assert [sample.question for sample in samples] == [sample.question for sample in sample_of("roco_v2")]
+
+
+def test_medpix_groups_by_case_and_knows_nothing_from_not_available() -> None:
+    first, second = sample_of("medpix")
+    assert (first.group, second.group, first.row_key) == ("MPX9001", "MPX9001", "MPX9001_synpic80001")
+    assert "sex" not in first.meta
+    assert first.meta["plane"] == "Axial"
+
+
+def test_real_medpix(real: Path) -> None:
+    samples, rejected = read("captions", real / "medpix", "all", layout="medpix")
+    assert (len(samples), rejected) == (172, {})
+    assert Counter(sample.meta["Type"] for sample in samples) == {"CT": 118, "MR": 54}
+
+
+def test_iu_xray_joins_reports_with_their_films() -> None:
+    (sample,), _ = read("iu_xray", SAMPLES / "iu_xray_kaggle", "all")
+    assert (len(sample.images), sample.group, sample.row_key) == (2, "CXR1", "1")
+    assert sample_of("iu_xray", "test")[0].group == "CXR9200"
+    (other,), _ = read("iu_xray", SAMPLES / "iu_xray_medevalkit", "medevalkit")
+    assert other.group == "CXR9001"
+
+
+def test_probmed_pairs() -> None:
+    samples = sample_of("probmed", "test")
+    assert [sample.meta["pair"] for sample in samples] == ["1/modality"] * 2 + ["1/entity_1"] * 2
+    assert [sample.answer for sample in samples] == ["yes", "no", "yes", "no"]
+
+
+def test_quilt_vqa_is_a_test_set_whatever_its_files_say() -> None:
+    with pytest.raises(SourceError, match="no split 'train'"):
+        sample_of("quilt_vqa", "train")
+
+
+# In a build
+
+
+def test_embedded_listed_and_base64_images_reach_the_output(run: Run, tmp_path: Path) -> None:
+    """Images in cells, lists of cells, base64 text, zips and files decode, and every row is accounted for."""
+    names = ["path_vqa", "pmc_vqa", "omnimedvqa", "mmmu", "gmai_mmbench", "r1_onevision", "cauldron", "geometry3k"]
+    splits = {"omnimedvqa": "test", "mmmu": "validation", "gmai_mmbench": "validation"}
+    lines = ["name: sets", f"root: {SAMPLES}", "sources:"]
+    for name in names:
+        entry = DATA_SETS[name]
+        options = json.dumps(dict(entry.options))
+        lines.append(
+            f"  {name}: {{adapter: {entry.adapter}, location: {name}, split: {splits.get(name, 'train')}, "
+            f"category: {entry.category}, options: {options}}}"
+        )
+    lines += ["filters: {duplicate_options: false}", "dedup: {exact: false}", "outputs: {sft: {}}"]
+    (tmp_path / "sets.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = run("build", tmp_path / "sets.yaml", "--out", tmp_path / "builds", "--work", tmp_path / "work")
+    assert done.returncode == 0, done.stderr
+    build = Path(done.stdout.splitlines()[-1])
+    drops = pl.read_parquet(build / "drops.parquet")
+    assert drops.filter(pl.col("stage") != "ingest").is_empty(), drops
+    wanted = {name: rows for name, split, rows, _ in COUNTS if splits.get(name, "train") == split and name in names}
+    kept = pl.read_parquet(build / "samples.parquet").group_by("source").len()
+    assert dict(kept.iter_rows()) == wanted
+    assert pl.read_parquet(build / "images.parquet")["error"].null_count() == len(
+        pl.read_parquet(build / "images.parquet")
+    )
+
+
+def test_a_cell_that_is_no_base64_is_unreadable(tmp_path: Path, run: Run) -> None:
+    said = [{"from": "human", "value": "Side?"}, {"from": "gpt", "value": "left"}]
+    texts = ["!!!!", "data:image/png;base64,AAAA"]
+    rows = [{"id": n, "image": text, "conversations": said} for n, text in enumerate(texts)]
+    put_parquet(tmp_path / "rows" / "train-00000-of-00001.parquet", rows)
+    (tmp_path / "m.yaml").write_text(
+        "name: m\nroot: .\nsources: {s: {adapter: llava, location: rows, category: general_multimodal}}\n"
+        "outputs: {sft: {}}\n",
+        encoding="utf-8",
+    )
+    done = run("build", tmp_path / "m.yaml", "--out", tmp_path / "builds", "--work", tmp_path / "work")
+    assert done.returncode == 1
+    assert "image_unreadable 2" in done.stderr.splitlines()[-1]
