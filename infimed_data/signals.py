@@ -23,7 +23,7 @@ from infimed_data.images import Canvas, Look, blob_digest, finish, look
 from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
-from infimed_data.storage.tables import TableFile, TableRow, plan_shards, read_rows
+from infimed_data.storage.tables import text_cell
 from infimed_data.text import SPECIAL_TOKENS, normalise
 from infimed_data.words import word_digests, word_lists
 
@@ -288,7 +288,8 @@ def _cells(
     at = dict(wanted)
     first = 0
     if not path.endswith(".parquet"):
-        yield from _text_cells(place, path, name, at, max_bytes)
+        for ref in at.values():
+            yield ref, _cell_bytes(text_cell(place, path, group, name), "", max_bytes)
         return
     try:
         parquet = pq.ParquetFile(place.path(path))
@@ -318,21 +319,6 @@ def _cell_bytes(value: Any, item: str, max_bytes: int) -> bytes | Reject:
     if len(value) > max_bytes:
         return Reject("image_too_large", f"{len(value)} bytes", f"{max_bytes} bytes")
     return value
-
-
-def _text_cells(
-    place: Place, path: str, column: str, at: dict[int, str], max_bytes: int
-) -> Iterator[tuple[str, bytes | Reject]]:
-    """Image bytes of rows of a table of text, which is read up to the last of them."""
-    left = dict(at)
-    for shard in plan_shards(place, TableFile(path)):
-        for row in read_rows(place, shard):
-            if isinstance(row, TableRow) and (ref := left.pop(row.number, None)) is not None:
-                yield ref, _cell_bytes(row.data.get(column), "", max_bytes)
-            if not left:
-                return
-    for ref in left.values():
-        yield ref, Reject("image_missing", "empty cell")
 
 
 class _Known:

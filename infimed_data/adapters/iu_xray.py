@@ -40,11 +40,16 @@ def tables(context: Context) -> list[TableFile]:
     return split_tables(context, _FILES, "IU X-Ray", lists=context.split in _LISTS)
 
 
+def beside(context: Context) -> list[str]:
+    """The list of images that belongs to the CSV of reports."""
+    return context.place.find("indiana_projections.csv")[:1] if context.split == "all" else []
+
+
 def evidence(files: Sequence[TableFile], context: Context) -> Mapping[str, Any]:
     """`images`: names of the images of each report, for the CSV, which lists them in a second file."""
     if context.split != "all":
         return {}
-    if not (found := context.place.find("indiana_projections.csv")):
+    if not (found := beside(context)):
         raise SourceError(f"{context.place.root}: split 'all' needs indiana_projections.csv beside indiana_reports.csv")
     images: dict[str, list[str]] = {}
     for shard in plan_shards(context.place, TableFile(found[0])):
@@ -93,6 +98,7 @@ ADAPTER = Adapter(
     sample=sample,
     options=Options,
     evidence=evidence,
+    beside=beside,
     splits=tuple(_FILES),
     eval_splits=("test", "medevalkit"),
     code=("adapters/fields.py",),

@@ -51,9 +51,14 @@ def tables(context: Context) -> list[TableFile]:
     ]
 
 
+def beside(context: Context) -> list[str]:
+    """The files that give answers."""
+    return context.place.find("answer.json", "answer_dict_*.json")
+
+
 def evidence(files: Sequence[TableFile], context: Context) -> Mapping[str, Any]:
     """`answers`: gold answers by id, where a file beside the rows gives them."""
-    found = context.place.find("answer.json", "answer_dict_*.json")
+    found = beside(context)
     try:
         read = [orjson.loads(context.place.read(name, max_bytes=1 << 26)) for name in found]
     except (Reject, orjson.JSONDecodeError) as error:
@@ -148,6 +153,7 @@ ADAPTER = Adapter(
     sample=sample,
     options=Options,
     evidence=evidence,
+    beside=beside,
     splits=_SPLITS,
     eval_splits=_SPLITS,
     code=("adapters/fields.py",),

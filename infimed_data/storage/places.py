@@ -6,7 +6,7 @@ A reference is a plain string, relative to the place, that says where bytes are:
     imgs.zip!imgs/xmlab1/source.jpg    a member of a zip or tar archive
     data/train.parquet#3:17:image      row 17 of row group 3, column `image` of a Parquet file
     data/train.parquet#3:17:images[1]  the second image of a list
-    VAL.tsv#0:17:image                 row 17 of a table of text, where the image is base64
+    VAL.tsv#5120:17:image              row 17 of a table of text, from byte 5120 on, where the image is base64
 
 Nothing outside the place is ever opened: names that climb out, absolute names and links that lead out are refused.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
-from infimed_data.storage.documents import MAX_ROW_BYTES, streamed_json, whole_json
+from infimed_data.storage.documents import MAX_ROW_BYTES, listed, spread, streamed_json, whole_json
 from infimed_data.storage.places import Place
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "parquet_schema",
     "plan_shards",
     "read_rows",
+    "text_cell",
 ]
 
 SHARD_BYTES = 8 << 20
@@ -83,6 +85,7 @@ class TableRow:
     key: str | None = None
     """The row's key, where the file is one JSON object of rows."""
     row_group: int = 0
+    """Row group of a Parquet file; first byte of the row in a table of text."""
     row: int = 0
 
     def cell(self, column: str) -> str:
@@ -251,8 +254,7 @@ def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
 
 def _told_leaves(parquet: pq.ParquetFile, name: str) -> list[str]:
     """What to read of an image column to know which images are there: the paths beside the bytes."""
-    leaves = [parquet.schema.column(i).path for i in range(len(parquet.schema.names))]
-    own = [leaf for leaf in leaves if leaf.split(".")[0] == name]
+    own = [leaf for leaf in (c.path for c in parquet.schema) if leaf.split(".")[0] == name]
     return [leaf for leaf in own if leaf.endswith(".path")] or own
 
 
@@ -296,24 +298,58 @@ def _unwritable(data: dict[str, Any]) -> str | None:
     return None
 
 
+class _Lines:
+    """Decoded lines of a table of text, and where in the file the next one starts."""
+
+    def __init__(self, stream: IO[bytes], at: int = 0) -> None:
+        self.at = at
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[str]:
+        for raw in self._stream:
+            line = raw.removeprefix(codecs.BOM_UTF8 if self.at == 0 else b"")
+            self.at += len(raw) - len(line)
+            for piece in line.splitlines(keepends=True) if b"\r" in line else (line,):
+                self.at += len(piece)
+                yield piece.decode("utf-8")
+
+
 def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]]:
     """Cells stay text: "N/A", "None" and "nan" are answers, not missing values."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    delimiter = "\t" if name.endswith(".tsv") else ","
-    with _open(place, name) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter=delimiter)
+    with _open(place, name) as stream:
+        lines = _Lines(stream)
+        reader = csv.DictReader(lines, delimiter=_delimiter(name))
         try:
-            for number, data in enumerate(reader):
+            cells = len(reader.fieldnames or ())
+            for number in itertools.count():
+                start = lines.at
+                data = next(reader, None)
+                if data is None:
+                    return
                 if None in data or None in data.values():  # too many cells, or too few
-                    cells = len(reader.fieldnames or ())
                     yield number, Reject("ragged_row", f"line {reader.line_num}", f"{cells} cells")
                     continue
-                yield TableRow(data, name, number, row=number)
+                yield TableRow(data, name, number, None, start, number)
         except UnicodeDecodeError as error:
             where = f"{place.root / name}: not UTF-8 near line {reader.line_num + 1}"
             raise SourceError(f"{where} ({error.reason})") from error
         except csv.Error as error:
             raise SourceError(f"{place.root / name}: line {reader.line_num}: {error}") from error
+
+
+def _delimiter(name: str) -> str:
+    return "\t" if name.endswith(".tsv") else ","
+
+
+def text_cell(place: Place, name: str, start: int, column: str) -> str | None:
+    """The cell of the row that starts at byte `start` of a table of text; None where there is none."""
+    csv.field_size_limit(MAX_ROW_BYTES)
+    with _reading(place, name), _open(place, name) as stream:
+        names = next(csv.reader(_Lines(stream), delimiter=_delimiter(name)), [])
+        stream.seek(start)
+        cells = next(filter(None, csv.reader(_Lines(stream, start), delimiter=_delimiter(name))), [])
+    return dict(zip(names, cells, strict=False)).get(column)
 
 
 def _plain_rows(place: Place, name: str, delimiter: str) -> Iterator[TableRow]:
@@ -336,9 +372,9 @@ def _json_rows(place: Place, file: TableFile, size_bytes: int) -> Iterator[Table
         else:
             elements = streamed_json(stream, where)
         if file.lists:
-            elements = _flat(elements, where)
+            elements = listed(elements, where)
         if file.each:
-            elements = _spread(elements, file.each)
+            elements = spread(elements, file.each)
         for number, (key, data) in enumerate(elements):
             if not isinstance(data, dict):
                 yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
@@ -346,24 +382,6 @@ def _json_rows(place: Place, file: TableFile, size_bytes: int) -> Iterator[Table
                 yield number, Reject("invalid_json", f"element {number}: {fault}")
             else:
                 yield TableRow(data, name, number, key)
-
-
-def _flat(elements: Iterator[tuple[str | None, Any]], where: object) -> Iterator[tuple[str | None, Any]]:
-    for key, rows in elements:
-        if key is None or not isinstance(rows, list):
-            raise SourceError(f"{where}: expected an object of lists of rows")
-        yield from ((key, row) for row in rows)
-
-
-def _spread(elements: Iterator[tuple[str | None, Any]], field: str) -> Iterator[tuple[str | None, Any]]:
-    for key, element in elements:
-        inner = element.get(field) if isinstance(element, dict) else None
-        if not isinstance(inner, list):
-            yield key, element
-            continue
-        around = {name: value for name, value in element.items() if name != field}
-        for row in inner:
-            yield key, {**around, **row} if isinstance(row, dict) else row
 
 
 def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
