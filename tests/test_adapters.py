@@ -44,7 +44,7 @@ def test_every_adapter_says_what_it_reads_and_names_what_is_absent(name: str, tm
     assert set(adapter.eval_splits) <= set(adapter.splits)
     (tmp_path / "notes.txt").touch()
     for split in adapter.splits:
-        with pytest.raises(SourceError, match=r"expected .*(json|parquet|csv|tsv)"):
+        with pytest.raises(SourceError, match=r"expected .*(json|parquet|csv|txt|train|test)"):
             adapter.tables(Context(Place(tmp_path), split, adapter.options()))
 
 
@@ -59,7 +59,7 @@ def test_evaluation_splits_are_those_that_papers_report() -> None:
         "medxpertqa": ("dev", "test"),
         "mimic_cxr_vqa": ("test",),
         "mmmu": ("dev", "validation", "test"),
-        "multiple_choice": ("test",),
+        "multiple_choice": ("test", "hidden"),
         "omnimedvqa": ("test",),
         "path_vqa": ("test",),
         "pmc_vqa": ("test", "test_clean", "test_2"),

@@ -182,6 +182,8 @@ def test_medxpertqa_takes_the_repeated_options_off() -> None:
     assert first.question == "Which organ of the drawn patient makes bile?"
     assert len(first.options) == 5
     assert first.images == ("images.zip!images/MM-0-a.jpeg", "images.zip!images/MM-0-b.png")
+    inside, _ = read("medxpertqa", SAMPLES / "medxpertqa" / "Text", "test", config="Text")
+    assert len(inside) == 3, "the location may be the configuration's folder"
     text = sample_of("medxpertqa_text", "test")[0]
     assert (len(text.options), text.images) == (10, ())
 
@@ -346,11 +348,11 @@ def test_scienceqa_hints_stand_before_the_question() -> None:
 
 
 def test_gmai_mmbench_images_are_base64_cells() -> None:
-    first, second = sample_of("gmai_mmbench", "validation")
+    first, second = sample_of("gmai_mmbench", "test")
     start = (SAMPLES / "gmai_mmbench/GMAI-MMBench_VAL.tsv").read_bytes().index(b"\n") + 1
     assert first.images == (f"GMAI-MMBench_VAL.tsv#{start}:0:image",)
     assert (len(first.options), second.options[4]) == (4, "N/A")
-    assert {sample.answer_kind for sample in sample_of("gmai_mmbench", "test")} == {"none"}
+    assert {sample.answer_kind for sample in sample_of("gmai_mmbench", "hidden")} == {"none"}
 
 
 def test_a_row_of_another_layout_is_rejected_by_name(tmp_path: Path) -> None:
@@ -446,7 +448,7 @@ def test_a_file_that_is_read_beside_the_rows_counts_as_input(run: Run, tmp_path:
 def test_embedded_listed_and_base64_images_reach_the_output(run: Run, tmp_path: Path) -> None:
     """Images in cells, lists of cells, base64 text, zips and files decode, and every row is accounted for."""
     names = ["path_vqa", "pmc_vqa", "omnimedvqa", "mmmu", "gmai_mmbench", "r1_onevision", "cauldron", "geometry3k"]
-    splits = {"omnimedvqa": "test", "mmmu": "validation", "gmai_mmbench": "validation"}
+    splits = {"omnimedvqa": "test", "mmmu": "validation", "gmai_mmbench": "test"}
     lines = ["name: sets", f"root: {SAMPLES}", "sources:"]
     for name in names:
         entry = DATA_SETS[name]

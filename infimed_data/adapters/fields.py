@@ -71,11 +71,12 @@ def split_tables(
     """
     place = context.place
     if context.split not in files:
-        raise SourceError(f"{place.root}: {what} has no split '{context.split}'; expected {', '.join(files)} (parquet)")
+        raise SourceError(f"{place.root}: {what} has no split '{context.split}'; expected {', '.join(files)}")
     patterns: list[str] = list(files[context.split])
     if config is not None:
         own = escape(config)
-        patterns = [f"{front}{own}{mid}{p}" for p in patterns for front in ("", "*/") for mid in ("/", "-")]
+        inside = patterns if place.root.name == config else []  # the location is that folder
+        patterns = [f"{front}{own}{mid}{p}" for p in patterns for front in ("", "*/") for mid in ("/", "-")] + inside
     columns = tuple(dict.fromkeys((*image_columns, *told)))
     if place.only and not place.only.endswith(ARCHIVES) and len(files) == 1:
         return [TableFile(place.only, columns, told, lists=lists)]

@@ -31,12 +31,11 @@ class Options(AdapterOptions):
 def tables(context: Context) -> list[TableFile]:
     """The part's JSON lines or Parquet files."""
     config = context.options.config
-    files = {
-        split: [f"{front}{config}/{split}{ending}" for front in ("", "*/") for ending in (".jsonl", "-*.parquet")]
-        for split in ("dev", "test")
-    }
-    files["test"].append(f"medxpertqa_{config.lower()}_input.jsonl")
-    return split_tables(context, files, "MedXpertQA")
+    place = context.place
+    if context.split == "test" and (found := place.find(f"medxpertqa_{config.lower()}_input.jsonl")):
+        return [TableFile(found[0])]
+    files = {split: (f"{split}.jsonl", f"{split}-*.parquet") for split in ("dev", "test")}
+    return split_tables(context, files, "MedXpertQA", config=config)
 
 
 def sample(row: TableRow, context: Context) -> Sample | None:

@@ -1,8 +1,9 @@
 """Questions with options in one table: MMLU, MMLU-Pro, Medbullets, SuperGPQA, ScienceQA, AI2D, GMAI-MMBench and others.
 
 Option `layout` names the data set, and so the columns and what its answers mean: a letter, a 0-based index, an index
-written as text, the right option's text. Where a row gives several, they must agree. A test split that hides its
-answers has the kind `none`. `infimed-data adapters` lists each set with its license.
+written as text, the right option's text. Where a row gives several, they must agree. Split `hidden` (GMAI-MMBench's
+TEST files; its VAL is `test`, which papers report) has no answers, and the kind `none`. `infimed-data adapters` lists
+each set with its license.
 
     {"question": "...", "subject": "anatomy", "choices": ["Liver", "Spleen", "Lung", "Heart"], "answer": 2}
 """
@@ -52,10 +53,10 @@ class Layout:
     key: tuple[str, ...] = ()
     configs: tuple[str, ...] = ()
     """Folders to read unless option `configs` names others."""
+    any_case: bool = False
+    """Whether the columns' letters are small or capital as it comes."""
     only: tuple[str, str] | None = None
     """Column and the value that rows of this source have there; others are no part of it."""
-    hidden: bool = False
-    """Whether rows of split `test` come without an answer."""
     task: str | None = None
     question_type: str | None = None
     modality: str | None = None
@@ -96,8 +97,8 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "ai2d": Layout(files={"test": ("test-*.parquet",)}, options="options", index="answer", image="image"),
     "gmai_mmbench": Layout(
-        files={"validation": ("GMAI-MMBench_VAL.tsv",), "test": ("GMAI_mm_bench_TEST_part_*.tsv",)},
-        options=("a", "b", "c", "d", "e"), label="answer", image="image", key=("index",), hidden=True,
+        files={"test": ("GMAI-MMBench_VAL.tsv",), "hidden": ("GMAI_mm_bench_TEST_part_*.tsv",)},
+        options=("a", "b", "c", "d", "e"), label="answer", image="image", key=("index",), any_case=True,
         task="clinical vqa task", question_type="category", modality="modality",
         meta=("department", "perceptual granularity"),
     ),
@@ -143,7 +144,7 @@ def _choices(data: Mapping[str, Any], layout: Layout, question: str) -> tuple[st
         return options_in_text(question)
     if isinstance(layout.options, tuple):
         columns = zip(LABELS, layout.options, strict=False)
-        return question, {letter: data[c] for letter, c in columns if data.get(c) not in (None, "")}
+        return question, {letter: text for letter, c in columns if (text := text_of(data.get(c), c))}
     return question, parsed(data[layout.options], layout.options)
 
 
@@ -160,7 +161,7 @@ def _index(value: object, name: str) -> int | None:
 def sample(row: TableRow, context: Context) -> Sample | None:
     """One question with its options."""
     layout = LAYOUTS[context.options.layout]
-    data = {name.lower(): value for name, value in row.data.items()} if layout.hidden else row.data
+    data = {name.lower(): value for name, value in row.data.items()} if layout.any_case else row.data
     columns = [layout.options] if isinstance(layout.options, str) else list((layout.options or ())[:2])
     require(data, context.options.layout, layout.question, *columns)
     if layout.only and text_of(data.get(layout.only[0]), layout.only[0]) != layout.only[1]:
@@ -177,7 +178,7 @@ def sample(row: TableRow, context: Context) -> Sample | None:
     index = _index(data.get(layout.index), layout.index) if layout.index else None
     text = text_of(data.get(layout.text), layout.text) if layout.text else None
     shared: dict[str, Any] = {}
-    if layout.hidden and context.split == "test" and label is None:
+    if context.split == "hidden" and label is None:
         options = choice_answer(raw, label=0)[0]
         shared["answer_kind"] = "none"
     else:
@@ -211,7 +212,7 @@ ADAPTER = Adapter(
     tables=tables,
     sample=sample,
     options=Options,
-    splits=("train", "dev", "validation", "test"),
-    eval_splits=("test",),
+    splits=("train", "dev", "validation", "test", "hidden"),
+    eval_splits=("test", "hidden"),
     code=("adapters/fields.py",),
 )

@@ -26,7 +26,7 @@ _OPTIONAL = re.compile(r"\s*\([^()]*\)")
 
 def tables(context: Context) -> list[TableFile]:
     """The split's text file."""
-    return [TableFile(file.name, delimiter="|") for file in split_tables(context, _FILES, "VQA-Med 2019 (not json)")]
+    return [TableFile(file.name, delimiter="|") for file in split_tables(context, _FILES, "VQA-Med 2019")]
 
 
 def _alternatives(text: str) -> list[str]:

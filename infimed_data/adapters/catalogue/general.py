@@ -149,8 +149,8 @@ SETS: dict[str, DataSet] = {
         category="general_multimodal",
         source="HuggingFaceM4/the_cauldron",
         license="of each part",
-        rows={"train": 1880000},
-        note="configuration `vqarad` inside",
+        rows={"train": None},
+        note="about 1.88M images; configuration `vqarad` inside",
         example=(
             '{"texts": [{"user": "Is there a bright disc in the drawing?", "assistant": "Answer: yes", "source": '
             '"ai2d"}], "images": [{}]}'

@@ -182,9 +182,9 @@ SETS: dict[str, DataSet] = {
         options={"layout": "gmai_mmbench"},
         source="OpenGVLab/GMAI-MMBench",
         license="Apache-2.0",
-        rows={"validation": 4550, "test": None},
+        rows={"test": 4550, "hidden": None},
         gated=True,
-        note="test answers are withheld",
+        note="`test` is VAL, `hidden` the TEST files without answers",
         example=(
             '{"index": "0", "image": "iVBORw0KGgoAAAANSUhEUgAAACgAAAAoCAAAAACpleexAAAEZklEQVR4nAXBSY4l1RU...", '
             '"question": "Which organ of the drawn patient makes bile?", "A": "Liver", "B": "Spleen", "C": '
