@@ -174,7 +174,8 @@ def sample(row: TableRow, context: Context) -> Sample | None:
     if not isinstance(raw, Mapping | list | tuple):
         raise Reject("wrong_type", f"options: {type(raw).__name__}", "options by letter or in order")
     given = data.get(layout.label) if layout.label else None
-    label: str | int | None = given if isinstance(given, int) else text_of(given, "label") or None
+    numbered = isinstance(given, int) and not isinstance(given, bool)
+    label: str | int | None = given if numbered else text_of(given, "label") or None
     index = _index(data.get(layout.index), layout.index) if layout.index else None
     text = text_of(data.get(layout.text), layout.text) if layout.text else None
     shared: dict[str, Any] = {}
