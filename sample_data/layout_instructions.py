@@ -186,6 +186,28 @@ def write_mm_eureka(world: World) -> None:
     files(world, world.root / "mm_eureka", "K12/0.png", "K12/1.png", "blank.png")
 
 
+def write_r1v(world: World) -> None:
+    """`geoqa_r1v/`, `multimodal_open_r1/` and `medix_rl/`: image, problem, solution."""
+    features = {"image": IMAGE, "problem": STRING, "solution": STRING}
+    rows: list[Row] = [
+        {"image": cell(world, f"r1v {n}"), "problem": q, "solution": f"<answer> {a} </answer>"}
+        for n, (q, a) in enumerate(ABOUT[1:3])
+    ]
+    write_parquet(world.root / "geoqa_r1v/data/train-00000-of-00001.parquet", rows, features)
+    thought = "<think>I look at the disc.</think><answer>left</answer>"
+    row = {**rows[0], "solution": thought, "original_question": ABOUT[1][0], "original_answer": "left"}
+    more = {**features, "original_question": STRING, "original_answer": STRING}
+    write_parquet(world.root / "multimodal_open_r1/data/train-00000-of-00001.parquet", [row], more)
+    listed = {"id": STRING, "image": list_of(IMAGE), "source": STRING, "problem": STRING, "solution": STRING}
+    for split in ("train", "test"):
+        table = [
+            {"id": f"{split}_{n}", "image": [cell(world, f"medix {split} {n} {k}") for k in range(n)],
+             "source": "PMC-VQA" if n == 1 else "medical_text", "problem": ABOUT[n][0], "solution": ABOUT[n][1]}
+            for n in range(3)
+        ]  # fmt: skip
+        write_parquet(world.root / f"medix_rl/data/{split}-00000-of-00001.parquet", table, listed)
+
+
 def write_mmathcot(world: World) -> None:
     """`mmathcot/`: image roots of several collections, the answer after a dagger."""
     rows = [
@@ -258,7 +280,7 @@ def write_instructions(world: World) -> None:
     """Every set of conversations or problems about images."""
     for write in (
         write_pubmedvision, write_quilt_llava, write_mulberry, write_mathv360k, write_llava_onevision,
-        write_r1_onevision, write_cauldron, write_geometry3k, write_virl39k, write_mm_eureka, write_mmathcot,
+        write_r1_onevision, write_cauldron, write_geometry3k, write_virl39k, write_mm_eureka, write_r1v, write_mmathcot,
         write_scienceqa, write_ai2d, write_chartqa,
     ):  # fmt: skip
         write(world)

@@ -296,6 +296,13 @@ def test_mm_eureka_reads_chats_and_drops_the_blank_image() -> None:
     assert parts.answer == "left"
 
 
+def test_the_answer_comes_out_of_a_solution() -> None:
+    assert [sample.answer for sample in sample_of("geoqa_r1v")] == ["left", "2"]
+    assert [sample.answer for sample in sample_of("multimodal_open_r1")] == ["left"]
+    assert [len(sample.images) for sample in sample_of("medix_rl")] == [0, 1, 2]
+    assert len(sample_of("medix_rl", medical="reject")) == 0
+
+
 def test_openr1_math_takes_the_first_generation_that_is_complete_and_correct() -> None:
     seven, eight, nine = sample_of("openr1_math")
     assert seven.rationale == "Way 1: six times 7."

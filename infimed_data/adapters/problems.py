@@ -1,4 +1,4 @@
-r"""Problems with a checkable answer, for reinforcement learning: Geometry3K, ViRL39K, MM-Eureka.
+r"""Problems with a checkable answer, for reinforcement learning: Geometry3K, ViRL39K, MM-Eureka, and R1-V's format.
 
 Option `layout` names the data set. Answers lose `\boxed{}` and `<answer>`; pass rates are kept. Geometry3K: embedded
 `images`, `problem`, `answer`, and in one revision `choices` with the letter in `ground_truth`. ViRL39K: names of
@@ -24,15 +24,22 @@ _FILES: dict[str, dict[str, Sequence[str]]] = {
     "geometry3k": {split: (f"{split}-*.parquet",) for split in ("train", "validation", "test")},
     "virl39k": {"train": ("39Krelease.parquet", "train-*.parquet")},
     "mm_eureka": {"train": ("dataset.jsonl",)},
+    "r1v": {"train": ("train-*.parquet",), "test": ("test-*.parquet",)},
 }
-_IMAGES = {"geometry3k": "images", "virl39k": "image", "mm_eureka": "image_urls"}
+_COLUMNS = {
+    "geometry3k": ("problem", "answer", "images"),
+    "virl39k": ("question", "answer", "image"),
+    "mm_eureka": (None, "answer", "image_urls"),
+    "r1v": ("problem", "solution", "image"),
+}
+"""Columns of the question (None: inside a chat), the answer and the images."""
 
 
 class Options(AdapterOptions):
     """Which data set it is."""
 
-    layout: Literal["geometry3k", "virl39k", "mm_eureka"] = "geometry3k"
-    """The data set whose columns the files have."""
+    layout: Literal["geometry3k", "virl39k", "mm_eureka", "r1v"] = "geometry3k"
+    """The data set whose columns the files have; `r1v`: `image`, `problem`, `solution`, as several sets have."""
     file: str | None = None
     """Name of the file to read, such as `dataset_k12_filtered_for_qwen_instruct.jsonl`."""
     medical: Literal["reject", "keep"] = "reject"
@@ -42,7 +49,7 @@ class Options(AdapterOptions):
 def tables(context: Context) -> list[TableFile]:
     """The files that the layout or option `file` names."""
     name, file = context.options.layout, context.options.file
-    told = (_IMAGES[name],) if name != "mm_eureka" else ()
+    told = () if name == "mm_eureka" else (_COLUMNS[name][2],)
     return split_tables(context, {"train": (file,)} if file else _FILES[name], name, told=told)
 
 
@@ -66,19 +73,17 @@ def _asked(data: Mapping[str, Any]) -> str:
 def sample(row: TableRow, context: Context) -> Sample | None:
     """One problem and its gold answer."""
     data, name = row.data, context.options.layout
-    column = _IMAGES[name]
-    require(
-        data, name, "answer", *(() if name == "mm_eureka" else ("question",) if name == "virl39k" else ("problem",))
-    )
+    asked_in, answered_in, column = _COLUMNS[name]
+    require(data, name, answered_in, *([asked_in] if asked_in else []))
     paths = data.get(column)
     blank = isinstance(paths, list) and paths and all(str(p).endswith("blank.png") for p in paths)
     refuse_medical((data.get("source"), *(paths if isinstance(paths, list) else ())), context.options.medical)
     images = () if blank else pictures(row, context, column)
-    asked = _asked(data) if name == "mm_eureka" else data["question" if name == "virl39k" else "problem"]
+    asked = data[asked_in] if asked_in else _asked(data)
     if blank:
         asked = text_of(asked, "question").replace("<image>", "")
     question, slots = plain_question(asked, len(images))
-    answer = boxed(text_of(data["answer"], "answer"))
+    answer = boxed(text_of(data[answered_in], answered_in))
     choices, letter = data.get("choices"), None
     options: tuple[str, ...] = ()
     if isinstance(choices, list) and choices:

@@ -183,6 +183,30 @@ SETS: dict[str, DataSet] = {
             '"PassRate_7BBase": 0.0, "image": ["images/Drawn-0.png"]}'
         ),
     ),
+    "geoqa_r1v": DataSet(
+        title="GEOQA R1-V 8K",
+        adapter="problems",
+        category="general_multimodal",
+        options={"layout": "r1v"},
+        source="leonardPKU/GEOQA_R1V_Train_8K",
+        license="not stated",
+        rows={"train": None},
+        example=('{"problem": "Which side is the disc on?", "solution": "<answer> left </answer>", "image": {}}'),
+    ),
+    "multimodal_open_r1": DataSet(
+        title="Multimodal Open-R1 8K",
+        adapter="problems",
+        category="general_multimodal",
+        options={"layout": "r1v"},
+        source="lmms-lab/multimodal-open-r1-8k-verified",
+        license="not stated",
+        rows={"train": None},
+        example=(
+            '{"problem": "Which side is the disc on?", "solution": "<think>I look at the '
+            'disc.</think><answer>left</answer>", "original_question": "Which side is the disc on?", '
+            '"original_answer": "left", "image": {}}'
+        ),
+    ),
     "openr1_math": DataSet(
         title="OpenR1-Math-220k",
         adapter="openr1_math",

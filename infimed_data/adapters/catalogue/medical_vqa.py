@@ -334,6 +334,20 @@ SETS: dict[str, DataSet] = {
             '"presence", "complexity": 1}'
         ),
     ),
+    "medix_rl": DataSet(
+        title="MediX-R1",
+        adapter="problems",
+        category="medical_vqa",
+        options={"layout": "r1v", "medical": "keep"},
+        source="MBZUAI/medix-rl-data",
+        license="not stated",
+        rows={"train": 51335, "test": 2451},
+        note="of other medical sets",
+        example=(
+            '{"id": "train_0", "source": "medical_text", "problem": "Is there a bright disc in the drawing?", '
+            '"solution": "yes", "image": []}'
+        ),
+    ),
     "medvlthinker_eval": DataSet(
         title="MedVLThinker-Eval",
         adapter="multiple_choice",
