@@ -69,8 +69,12 @@ def build(
     processes: Processes = None,
     root: Root = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")
+        bool, typer.Option("--dry-run", help="Print what would run, be asked and be paid; build and send nothing.")
     ] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask teachers about N rows of each pass, and forecast the whole run."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
@@ -81,18 +85,21 @@ def build(
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
-        if dry_run:
-            from infimed_data.forecast import forecast
-
-            print(forecast(manifest, options))
-            return
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
+        if dry_run or preview is not None:
+            from infimed_data import forecast
+
+            if preview is None:
+                print(forecast.forecast(manifest, options, say))
+            else:
+                print(forecast.preview(manifest, options, preview, say))
+            return
         print(run_build(manifest, options, say))
 
 
 @app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
-    """Check a manifest and find its sources' files; print warnings. Reads no rows."""
+    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
     with _one_line_errors():
         from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 
@@ -100,13 +107,14 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
         for warning in semantic_warnings(plan):
             _say(str(warning))
         outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
-        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}")
+        passes = f", passes: {', '.join(plan.manifest.generate)}" if plan.manifest.generate else ""
+        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}{passes}")
 
 
 @app.command()
 def query(
     build: Build,
-    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, images, origins, sources.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, images, sources, leaks, lookalikes, ...")],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,  # noqa: A002
 ) -> None:
     """Run read-only SQL (DuckDB) over a build's tables. It can reach neither files nor network."""
@@ -157,6 +165,24 @@ def leaks(
         opened = stats.open_build(build)
         print(report.leaks_text(opened, width=shutil.get_terminal_size((100, 24)).columns), flush=True)
         print(stats.shown(str(report.write_leaks_page(opened, page, max_pairs=pairs))))
+
+
+@app.command()
+def traces(
+    build: Build,
+    page: Annotated[
+        Path | None, typer.Option(help="File of the page; default: NAME-DIGEST-traces.html in the current folder.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples on the page, some of every kind.")] = 400,
+) -> None:
+    """What teachers wrote and what became of it, counted; and an HTML page to read and mark it: the last line."""
+    with _one_line_errors():
+        from infimed_data import stats
+        from infimed_data.report import traces as report
+
+        opened = stats.open_build(build)
+        print(report.traces_text(opened, width=shutil.get_terminal_size((100, 24)).columns), flush=True)
+        print(stats.shown(str(report.write_traces_page(opened, page, max_samples=samples))))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from layout_medical_vqa import write_medical_vqa
 from layout_slake import write_slake, write_slake_validate
 from layout_text import write_medical_o1, write_medmcqa, write_medqa, write_pubmedqa
 from layout_vqa_rad import write_vqa_rad, write_vqa_rad_hub, write_vqa_rad_osf
+from traces import write_traces
 
 
 def write_world(world: World) -> None:
@@ -28,7 +29,7 @@ def write_world(world: World) -> None:
     write_slake(world)
     write_slake_validate(world)
     medqa_test = write_medqa(world)
-    write_medmcqa(world, medqa_test)
+    mcqa = write_medmcqa(world, medqa_test)
     write_pubmedqa(world)
     write_medical_o1(world)
     write_llava(world, rad)
@@ -38,6 +39,7 @@ def write_world(world: World) -> None:
     write_instructions(world)
     write_exams(world)
     write_medical_vqa(world)
+    write_traces(world, rad, mcqa)
     write_json(world.root / "planted.json", world.planted, indent=1)
 
 

@@ -8,9 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+
+if TYPE_CHECKING:
+    from traced_build import Asked
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("INFIMED_SHARED", PROJECT.parent / "shared"))
@@ -19,10 +23,11 @@ REAL = SHARED / "real"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def infimed_data(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a process of its own."""
+def infimed_data(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own, with these environment variables set."""
     command = [sys.executable, "-W", "error", "-m", "infimed_data.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
+    env = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +45,14 @@ def demo_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def asked(demo_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """The demo build with teachers' traces, and what came of asking them."""
+    from traced_build import write_traced_build
+
+    return write_traced_build(demo_build, tmp_path_factory.mktemp("traced") / "demo" / demo_build.name)
 
 
 @pytest.fixture(scope="session")
