@@ -129,7 +129,7 @@ def write_medreason(world: World) -> None:
         listed = "" if name == "huatuo" else f"Answer Choices:\n{lettered(options)}"
         rows.append({
             "dataset_name": name, "id_in_dataset": index, "question": question, "answer": answer,
-            "reasoning": f"Finding reasoning paths:\n1. {_THOUGHT}", "options": listed,
+            "reasoning": f"Paths:\n1. {_THOUGHT}", "options": listed,
         })  # fmt: skip
     rows[6]["answer"] = "Steam. Explanation: It is not among them."
     write_jsonl(world.root / "medreason/ours_quality_33000.jsonl", rows)

@@ -63,7 +63,7 @@ def write_mulberry(world: World) -> None:
 
 def write_mathv360k(world: World) -> None:
     """`mathv360k/`: hints in the question, PMC-VQA and VQA-RAD among the sources, ids that repeat."""
-    hint = "Hint: Please answer the question and provide the final answer at the end.\nQuestion: {}"
+    hint = "Hint: Look at the drawing, then write the answer last.\nQuestion: {}"
     names = ["TabMWP/images/1.png", "Geometry3K/images/2.png", "PMC-VQA/images/3.jpg", "VQA-RAD/images/4.jpg"]
     rows = [
         {"id": f"identity_{min(index, 2)}", "image": name,

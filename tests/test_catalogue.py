@@ -23,6 +23,7 @@ from infimed_data.adapters import ADAPTERS, load_adapter
 from infimed_data.adapters.catalogue import DATA_SETS, listing, markdown_table
 from infimed_data.adapters.contract import Context
 from infimed_data.errors import SourceError
+from infimed_data.manifest.models import CREDENTIALED_ADAPTERS, Source
 from infimed_data.schema import Reject
 from infimed_data.storage.places import Place
 from infimed_data.storage.tables import TableRow, plan_shards, read_rows
@@ -92,6 +93,17 @@ def test_credentialed_sets_are_marked() -> None:
     marked = {name for name, entry in DATA_SETS.items() if entry.credentialed}
     assert marked == {"mimic_cxr_vqa", "vindr_cxr_vqa"}
     assert all(DATA_SETS[name].gated and not DATA_SETS[name].redistribute for name in marked)
+    assert {DATA_SETS[name].adapter for name in marked} == set(CREDENTIALED_ADAPTERS)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in DATA_SETS.items() if entry.credentialed])
+@pytest.mark.parametrize("with_license", [True, False])
+def test_credentialed_rows_are_not_sent_away_unless_a_manifest_says_so(name: str, with_license: bool) -> None:
+    entry = DATA_SETS[name]
+    given: dict[str, Any] = {"adapter": entry.adapter, "location": name, "category": entry.category}
+    source = Source(**given, license=entry.license if with_license else None)
+    assert not source.may_be_sent
+    assert Source(**given, send_to_api=True).may_be_sent
 
 
 def test_whatever_decides_a_row_is_part_of_its_cache_key() -> None:

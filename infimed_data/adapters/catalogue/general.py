@@ -86,8 +86,8 @@ SETS: dict[str, DataSet] = {
         note="PMC-VQA and VQA-RAD inside",
         example=(
             '{"id": "identity_0", "image": "TabMWP/images/1.png", "conversations": [{"from": "human", "value": '
-            r'"<image>\nHint: Please answer the question and provide the final answ..."}, {"from": "gpt", "value":'
-            ' "The answer is yes"}]}'
+            r'"<image>\nHint: Look at the drawing, then write the answer last.\nQues..."}, {"from": "gpt", '
+            '"value": "The answer is yes"}]}'
         ),
     ),
     "llava_onevision": DataSet(

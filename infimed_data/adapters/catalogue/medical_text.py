@@ -165,8 +165,8 @@ SETS: dict[str, DataSet] = {
         note="rows made from MedXpertQA, HLE and MMLU are rejected",
         example=(
             '{"dataset_name": "medqa", "id_in_dataset": 0, "question": "Which organ of the drawn patient makes '
-            r'bile?", "answer": "Liver", "reasoning": "Finding reasoning paths:\n1. I go through the options one '
-            r'by one. On...", "options": "Answer Choices:\nA. Liver\nB. Spleen\nC. Heart\nD. Left lung"}'
+            r'bile?", "answer": "Liver", "reasoning": "Paths:\n1. I go through the options one by one. Only one of'
+            r' them fits.", "options": "Answer Choices:\nA. Liver\nB. Spleen\nC. Heart\nD. Left lung"}'
         ),
     ),
     "reasonmed": DataSet(
