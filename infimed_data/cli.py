@@ -186,12 +186,20 @@ def traces(
 
 
 @app.command()
-def adapters() -> None:
-    """The layouts that can be read."""
+def adapters(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README instead.")] = False,
+) -> None:
+    """The layouts that can be read, and the data sets that have them, with their licenses."""
     from infimed_data.adapters import ADAPTERS
+    from infimed_data.adapters.catalogue import listing, markdown_table
 
+    if markdown:
+        print(markdown_table())
+        return
     for name, what in ADAPTERS.items():
-        print(f"{name:<12} {what}")
+        print(f"{name:<16} {what}")
+        for line in listing(name):
+            print(f"{'':<18} {line}")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from infimed_data.teachers.settings import Budget, Teacher
 
 __all__ = [
     "BUDGET_FIELDS",
+    "CREDENTIALED_ADAPTERS",
     "Action",
     "Benchmark",
     "ByKind",
@@ -81,6 +82,10 @@ class Reads(Record):
         return (self.split,) if isinstance(self.split, str) else self.split
 
 
+CREDENTIALED_ADAPTERS = ("mimic_cxr_vqa", "vindr_cxr_vqa")
+"""Adapters of data to which access is granted person by person, whatever license a manifest writes down."""
+
+
 class Source(Reads):
     """A data set to draw samples from."""
 
@@ -91,13 +96,13 @@ class Source(Reads):
     """Go on when every row of this source is rejected."""
     send_to_api: bool | None = None
     """Whether its rows may be sent to a teacher outside this machine and the private network. Null: yes, but no where
-    the license says that access is credentialed, as PhysioNet's does."""
+    the license or the adapter says that access is credentialed, as PhysioNet's is."""
 
     @property
     def may_be_sent(self) -> bool:
         """Whether a teacher outside the private network may see its rows."""
         if self.send_to_api is None:
-            return "credential" not in (self.license or "").casefold()
+            return "credential" not in (self.license or "").casefold() and self.adapter not in CREDENTIALED_ADAPTERS
         return self.send_to_api
 
 
