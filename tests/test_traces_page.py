@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from chromium import chromium, find_chromium
-from conftest import Run
+from conftest import PROJECT, Run
 from hypothesis import given
 from hypothesis import strategies as st
 from parsed_page import HOSTILE, HOSTILE_KEY, Page, check_no_markup, check_policy
@@ -50,8 +50,12 @@ def words(text: str) -> str:
 # The command
 
 
-def test_a_build_without_candidates_says_which_key_makes_them(demo_build: Path, tmp_path: Path, run: Run) -> None:
-    done = run("traces", demo_build, cwd=tmp_path)
+def test_a_build_without_candidates_says_which_key_makes_them(tmp_path: Path, run: Run) -> None:
+    source = {"adapter": "medqa", "location": "medqa", "category": "medical_text"}
+    manifest = {"name": "quiet", "root": str(PROJECT / "sample_data"), "sources": {"medqa": source}}
+    (tmp_path / "quiet.yaml").write_text(json.dumps(manifest | {"outputs": {"sft": {}}}))
+    built = run("build", "quiet.yaml", cwd=tmp_path)
+    done = run("traces", built.stdout.splitlines()[-1], cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
         r"error: .*no candidates\.parquet: no teacher was asked for traces; .*`generate`.*\n", done.stderr
