@@ -112,6 +112,22 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
 
 
 @app.command()
+def push(
+    build: Build,
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME of the data set on the Hub; made if it is not there.")],
+    ids_only: Annotated[
+        bool, typer.Option("--ids-only", help="Ids, digests and the texts that licenses let through, without pictures.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Let everybody read it; a new one is private else.")] = False,
+) -> None:
+    """Publish a build on the Hub, tagged with its digest; the last line on stdout is its address."""
+    with _one_line_errors():
+        from infimed_data.hub import push as push_build
+
+        print(push_build(build, repo, _say, ids_only=ids_only, public=public))
+
+
+@app.command()
 def query(
     build: Build,
     sql: Annotated[str, typer.Argument(help="One SELECT over samples, drops, images, sources, leaks, lookalikes, ...")],
