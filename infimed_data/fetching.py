@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from infimed_data.adapters.contract import Adapter, Context
-from infimed_data.errors import SourceError
+from infimed_data.errors import SourceError, disk_error
 from infimed_data.manifest import Reads
 from infimed_data.schema import Reject, why_absent
 from infimed_data.storage.hub import FetchedPlace, HubLocation, HubPlace, fetch
@@ -50,9 +50,12 @@ def find(spec: Reads, adapter: Adapter, options: Any, root: Path, work: Path, *,
     known = _known(record)
     if known is None:
         known = _fetch(located, adapter, options, spec.splits)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(record) as temporary:
-            temporary.write_bytes(orjson.dumps(known))
+        try:
+            record.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(record) as temporary:
+                temporary.write_bytes(orjson.dumps(known))
+        except OSError as error:
+            raise disk_error(error, f"preparing --work {work}:") from error
     place = FetchedPlace(Path(known["root"]), known["only"], record, _cache())
     below = f"{known['folder']}/" if known["folder"] else ""
     for name in known["fetched"]:  # somebody may have emptied the cache

@@ -87,9 +87,9 @@ class Hub:
         self.asked: list[tuple[str, str]] = []
         """Method and path of every request."""
         self.faults: dict[str, tuple[int, str]] = {}
-        """Status and message by operation: `lfs`, `put`, `commit`, `create`, `resolve`."""
+        """Status and message by operation: `lfs`, `put`, `commit`, `create`, `resolve FILE`."""
         self.cut_after: int | None = None
-        """The next download stops after so many bytes, and further ones are refused."""
+        """The next download stops after so many bytes."""
         self.puts_left: int | None = None
         """After so many uploads, further ones are refused."""
         self.ranges: list[str] = []
@@ -325,7 +325,7 @@ class Handler(BaseHTTPRequestHandler):
         if repo.gated and (user is None or user[0] not in self.hub.may_read_gated):
             message = f"Access to dataset {name} is restricted and you are not in the authorized list."
             raise Answer(403 if user else 401, "GatedRepo", message)
-        self._fault("resolve")
+        self._fault(f"resolve {path}")
         commit = repo.find(revision)
         if path not in repo.commits[commit]:
             raise Answer(404, "EntryNotFound", "Entry not found")
@@ -346,7 +346,6 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and self.hub.cut_after is not None:
             body, self.hub.cut_after = body[: self.hub.cut_after], None
             self.close_connection = True
-            self.hub.faults["resolve"] = (403, "not now")
         self._send(body, status, **headers)
 
 

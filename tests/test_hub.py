@@ -74,11 +74,15 @@ def push(folder: Path, repo: str, say: Call, *, ids_only: bool = False, public: 
 
 
 def load(repo: str, config: str, revision: str, say: Call) -> tuple[int, list[str], list[int]]:
-    """Rows, columns and size of the first picture of what `datasets` reads back."""
+    """Rows, columns and sides of the pictures of what `datasets` reads back."""
     from datasets import load_dataset
 
     rows = load_dataset(repo, config, split="train", revision=revision)
-    return len(rows), rows.column_names, list(rows[0]["images"][0].size) if "images" in rows.column_names else []
+    return (
+        len(rows),
+        rows.column_names,
+        [side for row in rows for image in row["images"] for side in getattr(image, "size", ())],
+    )
 
 
 # Fixtures
@@ -212,11 +216,19 @@ def test_a_download_that_breaks_off_goes_on(hub: Hub, call: Call, tmp_path: Path
     hub.repos["ada/cut"] = Repo({**files_of("slake"), "train.json": rows})
     hub.cut_after = 21 << 19
     manifest = manifest_of(tmp_path, {"it": slake("hf://datasets/ada/cut")})
-    status, message, _ = call(plan, manifest, tmp_path)
-    assert status == "error" and "train.json: refused (not now)" in message
-    hub.faults, hub.ranges = {}, []
     assert call(plan, manifest, tmp_path)[:2] == ("ok", [hub.repos["ada/cut"].head])
     assert hub.ranges == ["bytes=10485760-"]
+
+
+def test_a_run_that_stopped_fetches_only_what_is_not_there_yet(hub: Hub, call: Call, tmp_path: Path) -> None:
+    repo = hub.repos["ada/half"] = Repo({**files_of("slake"), "train.json": files_of("slake")["train.json"] + b" "})
+    manifest = manifest_of(tmp_path, {"it": slake("hf://datasets/ada/half")})
+    hub.faults["resolve imgs.zip"] = (403, "not now")
+    status, message, _ = call(plan, manifest, tmp_path)
+    assert status == "error" and "imgs.zip: refused (not now)" in message
+    hub.faults, hub.asked = {}, []
+    assert call(plan, manifest, tmp_path)[:2] == ("ok", [repo.head])
+    assert {path.rpartition("/")[2] for _, path in hub.asked if "/resolve/" in path} == {"imgs.zip"}
 
 
 def test_one_file_of_a_data_set_is_a_location(hub: Hub, call: Call, tmp_path: Path) -> None:
@@ -261,14 +273,31 @@ def test_what_cannot_be_fetched_says_why_and_what_to_do(hub: Hub, call: Call, tm
 
 def test_offline_is_one_line_with_the_way_on(hub: Hub, tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, {"it": slake("hf://datasets/ada/slake@v1")})
-    for variables, expected in (
-        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot reach http://127.0.0.1:9"),
-        ({"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
-    ):
-        with ProcessPoolExecutor(1, get_context("spawn"), settle, ({**variables, "HF_HOME": str(tmp_path)},)) as pool:
-            status, message, _ = pool.submit(outcome, plan, None, manifest, tmp_path).result(60)
-        assert status == "error" and expected in message and "\n" not in message
-        assert message.endswith("with a commit after the @, what was fetched before is enough")
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "infimed_data.cli",
+        "validate",
+        str(manifest),
+        "--work",
+        str(tmp_path),
+    ]
+    asked = {
+        "cannot reach http://127.0.0.1:9": {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"},
+        "HF_HUB_OFFLINE is set": {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "1"},
+    }
+    running = {
+        expected: subprocess.Popen(
+            command, env={**os.environ, "HF_HOME": str(tmp_path), **variables}, stderr=subprocess.PIPE, text=True
+        )
+        for expected, variables in asked.items()
+    }
+    for expected, process in running.items():
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 1 and expected in error and error.count("\n") == 1, error
+        assert error.endswith("with a commit after the @, what was fetched before is enough\n")
 
 
 # Pushes
@@ -334,6 +363,14 @@ def test_push_stop_push_tamper_push(hub: Hub, call: Call, small: Path, tmp_path:
     assert call(push, small, "ada/set")[0] == "ok"
     assert held(repo) == expected and repo.tags == {small.name: head}
 
+    # A push was stopped before it could set the tag.
+    repo.tags.clear()
+    head = repo.head
+    status, _, said = call(push, small, "ada/set")
+    assert said == [f"push    ada/set: tagged {small.name}"] and repo.tags == {small.name: head} == {
+        small.name: repo.head
+    }
+
     # The tag is on something else.
     repo.tags[small.name] = repo.commit({**repo.now, shard: b"x"})
     assert call(push, small, "ada/set")[0] == "ok"
@@ -366,10 +403,10 @@ def test_datasets_reads_it_back(hub: Hub, call: Call, small: Path) -> None:
     assert call(push, small, "ada/set")[0] == "ok"
     status, found, _ = call(load, "ada/set", "sft", small.name)
     assert status == "ok"
-    rows, columns, size = found
+    rows, columns, sides = found
     assert rows == orjson.loads((small / "lock.json").read_bytes())["outputs"]["sft"]["train"]
     assert {"messages", "images"} <= set(columns) or {"prompt", "images"} <= set(columns)
-    assert all(side > 0 for side in size)
+    assert sides and all(side > 0 for side in sides)
 
 
 def test_ctrl_c_stops_a_push_and_the_same_command_goes_on(
@@ -453,7 +490,7 @@ def test_what_may_not_be_published() -> None:
     assert "CC-BY-NC-ND-3.0" in closed(adapter="llava", license="CC-BY-NC-ND-3.0")["it"]
     assert "PhysioNet" in closed(adapter="chat", license="PhysioNet Credentialed 1.5.0")["it"]
     assert "Quilt" in closed(adapter="vqa", license="MIT", options={"layout": "quilt_vqa"})["it"]
-    assert "QUILT" in closed(adapter="llava", license="MIT", name="quilt_llava")["it"].upper()
+    assert "QUILT" in closed(adapter="llava", license="MIT", name="quilt_llava")["quilt_llava"].upper()
     location = "hf://datasets/wisdomik/QUILT-LLaVA-Instruct-107K@main"
     assert "not let rows be published" in closed(adapter="llava", license="MIT", location=location)["it"]
     assert not closed(adapter="llava", license="Apache-2.0", name="pubmedvision")

@@ -65,30 +65,15 @@ class _Repository:
     def open(cls, repo: str, *, public: bool) -> _Repository:
         """The repository, made if there is none. Raises `HubError` for one that others may read and should not."""
         from huggingface_hub import HfApi, get_token
-        from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-        from huggingface_hub.utils._validators import validate_repo_id
 
         api = HfApi()
         if get_token() is None:
             raise HubError(f"{repo}: no token; set HF_TOKEN to one that may write, or run `hf auth login`")
-        user = api.whoami()["name"]
+        user = str(api.whoami()["name"])
         name = repo if "/" in repo else f"{user}/{repo}"
-        validate_repo_id(name)
-        try:
-            info = api.dataset_info(name)
-        except RepositoryNotFoundError:
-            try:
-                api.create_repo(name, repo_type="dataset", private=not public)
-            except HfHubHTTPError as error:
-                if error.response.status_code == 409:
-                    raise HubError(
-                        f"{name}: the name is taken by one that your token may not see; choose another"
-                    ) from error
-                if error.response.status_code in (401, 403, 404):
-                    raise HubError(
-                        f"{name}: {user} may not make it; use a token that may write to {name.partition('/')[0]}"
-                    ) from error
-                raise
+        info = _info(api, name)
+        if info is None:
+            _create(api, name, user, public=public)
             info = api.dataset_info(name)
         if not public and not info.private:
             raise HubError(f"{name}: everybody can read it; push with --public if that is meant, or to another name")
@@ -127,8 +112,8 @@ class _Repository:
                 )  # fmt: skip
             self._head = commit.oid
         tagged = self._tag(digest, files, digests, say)
-        if not changed and not stale and not tagged:
-            say(f"push    {self.name}: nothing changed")
+        if not changed and not stale:
+            say(f"push    {self.name}: " + (f"tagged {digest}" if tagged else "nothing changed"))
         return f"{self._api.endpoint}/datasets/{self.name}/tree/{digest}"
 
     def _tag(self, digest: str, files: Mapping[str, Path], digests: Digests, say: Say) -> bool:
@@ -167,6 +152,31 @@ class _Repository:
         if ids_only != ("ids.parquet" in there):
             holds, wanted = ("whole rows", "ids") if ids_only else ("ids", "whole rows")
             raise HubError(f"{self.name}: its history holds {holds}; push {wanted} to a repository of their own")
+
+
+def _info(api: Any, name: str) -> Any:
+    """What the Hub says of a repository; None where it knows none, or shows none to this token."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return api.dataset_info(name)
+    except RepositoryNotFoundError:
+        return None
+
+
+def _create(api: Any, name: str, user: str, *, public: bool) -> None:
+    """Makes the repository. Raises `HubError` where it is there after all, or where `user` may not make it."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.create_repo(name, repo_type="dataset", private=not public)
+    except HfHubHTTPError as error:
+        if error.response.status_code == 409:
+            raise HubError(f"{name}: the name is taken by one that your token may not see; choose another") from error
+        if error.response.status_code in (401, 403, 404):
+            owner = name.partition("/")[0]
+            raise HubError(f"{name}: {user} may not make it; use a token that may write to {owner}") from error
+        raise
 
 
 def _same(entry: Any, path: Path, digest: str | None) -> bool:

@@ -1,7 +1,8 @@
 """Data sets on the Hub: `hf://datasets/OWNER/NAME@REVISION/PATH` as a place whose files are fetched when opened.
 
-huggingface_hub does the fetching, into its own cache, and goes on where a download broke off; `HF_TOKEN`, `HF_HOME` and
-`HF_ENDPOINT` mean what they mean there. It is imported when a location needs it, not before.
+huggingface_hub does the fetching, into its own cache: a broken connection goes on within a file, and a stopped run goes
+on with the files that are not there yet. `HF_TOKEN`, `HF_HOME` and `HF_ENDPOINT` mean what they mean there. It is
+imported when a location needs it, not before.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class HubLocation:
         """The parts of a location; `revision` is for one that names none. Raises `SourceError`."""
         if not text.startswith("hf://"):
             raise SourceError(f"{text}: not read from there; fetch it yourself; allowed: {ALLOWED}")
+        from huggingface_hub import parse_hf_uri
         from huggingface_hub.errors import HfUriError
-        from huggingface_hub.utils._hf_uris import parse_hf_uri
 
         try:
             uri = parse_hf_uri(text)
@@ -143,9 +144,12 @@ class HubPlace(Place):
     def fetch(self, names: Iterable[str]) -> None:
         """Fetches files, several at a time."""
         wanted = sorted(set(names))
-        with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
+        pool = ThreadPoolExecutor(FETCHED_AT_ONCE)
+        try:
             for _ in pool.map(self.path, wanted):
                 pass
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C or an error, only what is being fetched is finished
 
 
 class FetchedPlace(Place):
