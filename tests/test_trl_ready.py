@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_qwen import make_torchvision_importable, tiny_qwen
+from tiny_qwen import tiny_qwen
+
+from infimed_train.vision_imports import make_torchvision_importable
 
 MISSING = [name for name in ("torch", "torchvision", "trl", "datasets") if importlib.util.find_spec(name) is None]
 

@@ -6,6 +6,8 @@ Nothing heavy is imported before a function is called, so a test file may import
 from importlib.resources import files
 from pathlib import Path
 
+from infimed_train.vision_imports import make_torchvision_importable
+
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -16,28 +18,6 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-
-
-def make_torchvision_importable() -> None:
-    """Import torchvision, beside a torch of another build too. Call it before the first import of transformers.
-
-    transformers' Qwen2.5-VL classes import torchvision at load. PyPI's torchvision for Linux x86_64 is linked against
-    CUDA; beside a CPU torch its C++ operators cannot load, and the import dies at the first one that it names:
-    "operator torchvision::nms does not exist". Its Python half, all that image processors need, works once those names
-    are declared. Declared only: calling them would still fail. Beside a matching torch this is a plain import.
-    """
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
-        import torchvision  # noqa: F401
 
 
 def tiny_qwen(folder: Path) -> Path:
