@@ -68,15 +68,18 @@ NOT_TRAINING = [name for name in ("torch", "torchvision", "trl", "peft") if impo
 
 
 @pytest.fixture(scope="session")
-def training() -> Iterator[None]:
+def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Skips where the trainer's libraries are missing; no hub and one thread where they are there."""
     if NOT_TRAINING:
         pytest.skip(f"not installed: {', '.join(NOT_TRAINING)} (they come with the extra `train`)")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         make_torchvision_importable()
+        import datasets
         import torch
 
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets_cache"))
+        datasets.disable_progress_bars()
         torch.set_num_threads(1)
         yield
 
