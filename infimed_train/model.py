@@ -52,7 +52,7 @@ def load_processor(model: str, *, revision: str | None, pixels: Pixels, where: s
         raise TrainError(f"{where}: {model}: no processor that loads ({line[:200]})") from None
     if not isinstance(processor, ProcessorMixin) or getattr(processor, "image_processor", None) is None:
         raise TrainError(
-            f"{where}: {model}: no processor for images (preprocessor_config.json); copy it from the model it was made of"
+            f"{where}: {model}: no processor for images (preprocessor_config.json); copy it from the base model"
         )
     if not getattr(processor, "chat_template", None):
         raise TrainError(f"{where}: {model}: no chat template (chat_template.jinja); copy it from the instruct model")

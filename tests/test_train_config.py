@@ -86,7 +86,7 @@ def test_a_ready_configuration_is_valid_to_us_and_to_trl(name: str, training: No
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("  learning_rat: 1.0\n", "run.yaml:7: trl.learning_rat: unknown to trl.SFTConfig; did you mean 'learning_rate'?"),
+        ("  learning_rat: 1.0\n", "trl.learning_rat: unknown to trl.SFTConfig; did you mean 'learning_rate'?"),
         ("  learning_rate: fast\n", "run.yaml:7: trl.learning_rate: 'fast'; allowed: float"),
         ("  save_steps: [1]\n", "run.yaml:7: trl.save_steps: [1]; allowed: float"),
         ("  max_length: 1024\n", "run.yaml:7: trl.max_length: not to be given; a cut takes image tokens"),

@@ -68,14 +68,14 @@ def test_longer_rows_are_refused_or_left_out_and_named(demo_build: Path, process
     assert len(kept) == len(rows) - 2
     assert lengths.total[kept].max() == limit
     assert "2 rows are" in said[0]
-    with pytest.raises(TrainError, match="no row is within max_tokens 1;"):
+    with pytest.raises(TrainError, match=r"no row is within max_tokens 1;"):
         fitting(rows, lengths, sft_config(max_tokens=1, over_length="drop"), said.append)
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"path": "BUILD", "split": "trian"}, "has no split 'trian'; allowed: train, validation; did you mean 'train'?"),
+        ({"path": "BUILD", "split": "trian"}, "no split 'trian'; allowed: train, validation; did you mean 'train'?"),
         ({"path": "BUILD", "output": "slf"}, "has no output 'slf'; allowed: rl, sft; did you mean"),
         ({"path": "nowhere"}, "no build at nowhere; give the folder"),
         ({"path": "me/set"}, "no build at me/set; for a Hub data set of that name give its revision too"),
@@ -119,7 +119,7 @@ def test_weights_take_whole_copies_and_a_seeded_share() -> None:
     assert counts == [25, 3, 10]
     assert drawn.tolist() == weighted(sources, {"a": 2.5, "b": 0.3}, seed=1, where="x").tolist()
     assert drawn.tolist() != weighted(sources, {"a": 2.5, "b": 0.3}, seed=2, where="x").tolist()
-    with pytest.raises(TrainError, match="x: weights.bb: no such source; allowed: a, b, c"):
+    with pytest.raises(TrainError, match=r"x: weights.bb: no such source; allowed: a, b, c"):
         weighted(sources, {"bb": 1.0}, seed=1, where="x")
 
 
@@ -131,9 +131,9 @@ def test_difficulty_keeps_and_orders() -> None:
     hard = learnable.model_copy(update={"order": "hard_first", "unmeasured": "drop"})
     assert by_difficulty(rates, hard, count=5, where="x").tolist() == [4, 0]
     assert by_difficulty(None, Difficulty(), count=3, where="x").tolist() == [0, 1, 2]
-    with pytest.raises(TrainError, match="no row has a pass_rate"):
+    with pytest.raises(TrainError, match=r"no row has a pass_rate"):
         by_difficulty(None, learnable, count=3, where="x")
-    with pytest.raises(TrainError, match="no row's pass_rate is within 0.3 and 0.4"):
+    with pytest.raises(TrainError, match=r"no row's pass_rate is within 0.3 and 0.4"):
         by_difficulty([0.5], Difficulty(min_pass_rate=0.3, max_pass_rate=0.4), count=1, where="x")
 
 
@@ -141,16 +141,16 @@ def test_a_model_without_its_processor_is_one_line(tiny_model: Path, tmp_path: P
     copy = tmp_path / "model"
     shutil.copytree(tiny_model, copy)
     (copy / "chat_template.jinja").unlink()
-    with pytest.raises(TrainError, match="no chat template"):
+    with pytest.raises(TrainError, match=r"no chat template"):
         load_processor(str(copy), revision=None, pixels=Pixels())
     for file in copy.glob("*processor*"):
         file.unlink()
     with pytest.raises(TrainError, match=r"no processor") as caught:
         load_processor(str(copy), revision=None, pixels=Pixels())
     assert "\n" not in str(caught.value)
-    with pytest.raises(TrainError, match="no model folder: it has no config.json"):
+    with pytest.raises(TrainError, match=r"no model folder: it has no config.json"):
         load_processor(str(tmp_path), revision=None, pixels=Pixels())
-    with pytest.raises(TrainError, match="no model at ./nowhere"):
+    with pytest.raises(TrainError, match=r"no model at ./nowhere"):
         load_processor("./nowhere", revision=None, pixels=Pixels())
 
 
