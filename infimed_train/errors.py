@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infimed_data.errors import InfimedError, StorageError, did_you_mean, disk_error
 
-__all__ = ["StorageError", "TrainError", "did_you_mean", "disk_error", "storage_error"]
+__all__ = ["InfimedError", "StorageError", "TrainError", "did_you_mean", "disk_error", "storage_error"]
 
 
 class TrainError(InfimedError, ValueError):
