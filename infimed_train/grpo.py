@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from infimed_data.verify import Gold, verify
+from infimed_data.verify import Gold
 from infimed_train.config import GrpoConfig, Loaded, trl_config
 from infimed_train.data import Rows, by_difficulty, fitting, load_rows, measure
 from infimed_train.errors import TrainError
 from infimed_train.model import adapter, freeze, load_model, load_processor, pixel_limits
-from infimed_train.rewards import Judge, Watch, gold_answer
+from infimed_train.rewards import Judge, Watch, decidable
 from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, training_card
 
 __all__ = ["grpo", "grpo_rows", "mixed_grpo_trainer", "payable"]
@@ -72,6 +72,13 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
     if config.data.eval_split is not None:
         held = load_rows(config.data, "grpo", split=config.data.eval_split, where=loaded.place("data", "eval_split"))
         held_out = grpo_rows(loaded, config.model_copy(update={"difficulty": None}), held, processor, say)
+    prompts = arguments.generation_batch_size // arguments.num_generations
+    if len(table) < prompts:  # TRL would end after no step at all, without an error
+        raise TrainError(
+            f"{loaded.place('trl')}: {len(table)} rows, but a generation batch takes {prompts} prompts "
+            f"({arguments.generation_batch_size} completions, {arguments.num_generations} each); "
+            "lower per_device_train_batch_size or gradient_accumulation_steps"
+        )
     card = training_card(identity=identity, config=dumped, data=rows.digest, pixels=pixel_limits(processor))
     card |= {"task": "grpo", "rows": len(table), "max_steps": arguments.max_steps}
     model = load_model(config, arguments, where=loaded.place("model"))
@@ -122,7 +129,7 @@ def payable(rows: Rows, say: Say) -> Rows:
     """
     plain = rows.table.remove_columns("images")
     golds = [Gold.from_row(row) for row in plain]
-    decided = [i for i, gold in enumerate(golds) if verify(gold, gold_answer(gold)).outcome != "unverifiable"]
+    decided = [i for i, gold in enumerate(golds) if decidable(gold)]
     left_out = len(rows) - len(decided)
     if not decided:
         kinds = sorted({gold.answer_kind for gold in golds})

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from infimed_train.config import Lora, Pixels, TrainConfig
+from infimed_train.config import Lora, Pixels, Tower, TrainConfig
 from infimed_train.errors import TrainError
 from infimed_train.vision_imports import INSTALL, make_torchvision_importable
 
@@ -46,7 +46,8 @@ def load_processor(model: str, *, revision: str | None, pixels: Pixels, where: s
     if folder.is_dir() and not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
         raise TrainError(f"{where}: {model} is no model folder: it has no config.json")
     try:
-        processor = AutoProcessor.from_pretrained(model, revision=revision)
+        auto: Any = AutoProcessor
+        processor = auto.from_pretrained(model, revision=revision)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, ImportError by turns
         line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise TrainError(f"{where}: {model}: no processor that loads ({line[:200]})") from None
@@ -80,7 +81,7 @@ def tower_of(parameter: str) -> str:
     return next(tower for tower, pattern in TOWERS.items() if re.search(pattern, parameter))
 
 
-def freeze(model: Any, towers: tuple[str, ...], where: str = "freeze") -> None:
+def freeze(model: Any, towers: tuple[Tower, ...], where: str = "freeze") -> None:
     """Makes the parameters of these towers stay as they are. Raises `TrainError` where nothing is left to train."""
     for name, parameter in model.named_parameters():
         if tower_of(name) in towers:
@@ -141,7 +142,8 @@ def count_parameters(config: Any) -> dict[str, int]:
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
+        auto: Any = AutoModelForImageTextToText
+        model = auto.from_config(config)
     counts = dict.fromkeys(TOWERS, 0)
     for name, parameter in model.named_parameters():
         counts[tower_of(name)] += parameter.numel()
@@ -179,7 +181,8 @@ def shrunk_model(config: Any, *, seed: int = 0) -> Any:
             vision.fullatt_block_indexes = [vision.depth - 1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModelForImageTextToText.from_config(small, dtype=torch.float32)
+        auto: Any = AutoModelForImageTextToText
+        return auto.from_config(small, dtype=torch.float32)
 
 
 def _set(config: Any, **values: Any) -> None:

@@ -100,9 +100,11 @@ def sft_trainer() -> Any:
 
     class LengthAwareSFTTrainer(SFTTrainer):  # type: ignore[misc,unused-ignore]
         def _set_signature_columns_if_needed(self) -> None:
-            super()._set_signature_columns_if_needed()
-            if self.args.length_column_name not in self._signature_columns:
-                self._signature_columns.append(self.args.length_column_name)
+            parent: Any = super()
+            parent._set_signature_columns_if_needed()
+            columns: list[str] = getattr(self, "_signature_columns", None) or []
+            if self.args.length_column_name not in columns:
+                columns.append(self.args.length_column_name)
 
     return resuming(LengthAwareSFTTrainer)
 

@@ -84,7 +84,7 @@ def test_longer_rows_are_refused_or_left_out_and_named(demo_build: Path, process
     ],
 )  # fmt: skip
 def test_data_that_is_not_there_is_one_line(
-    demo_build: Path, training: None, data: dict[str, str], expected: str
+    demo_build: Path, training: None, data: dict[str, Any], expected: str
 ) -> None:
     data["path"] = data["path"].replace("BUILD", str(demo_build))
     with pytest.raises(TrainError) as caught:

@@ -12,8 +12,13 @@ from infimed_train.config import Data, Reward
 from infimed_train.data import load_rows
 from infimed_train.rewards import Batch, Judge, Watch, audit, gold_answer, in_form, repeated_share
 
-CHOICE = {"answer": "Pons", "answer_label": "B", "options": ["Medulla", "Pons"], "answer_kind": "choice"}
-TEXT = {"answer": "left lung", "answer_label": None, "options": [], "answer_kind": "short_text"}
+CHOICE: dict[str, Any] = {
+    "answer": "Pons",
+    "answer_label": "B",
+    "options": ["Medulla", "Pons"],
+    "answer_kind": "choice",
+}
+TEXT: dict[str, Any] = {"answer": "left lung", "answer_label": None, "options": [], "answer_kind": "short_text"}
 
 
 def columns(*rows: dict[str, Any], source: str = "s") -> dict[str, Any]:
@@ -154,11 +159,12 @@ def test_the_audit_lists_rows_that_the_reward_gets_wrong(demo_build: Path, train
     assert clean.broken == []
     assert 0 < clean.usable <= len(rows)
     assert clean.guesses["yes_no"][0] in ("yes", "no")
-    bad = {"x": CHOICE | {"answer": "unknown thing, N/A", "answer_kind": "short_text", "options": []},
-           "y": TEXT | {"answer_kind": "open"},
-           "z": CHOICE | {"answer_label": "A"},
-           "w": TEXT | {"answer": "A, B", "options": ["p", "q"]}}  # fmt: skip
+    bad: dict[str, dict[str, Any]] = {
+        "y": TEXT | {"answer_kind": "open"},
+        "z": CHOICE | {"answer_label": "A"},
+        "w": TEXT | {"answer": "A, B", "options": ["p", "q"]},
+    }
     found = audit(bad.items(), Reward())
-    assert found.undecided == {"choice": 1}
-    assert found.usable == 3
+    assert found.undecided == {"choice": 1, "open": 1}
+    assert found.usable == 1
     assert ("w", "short_text", "all options 'A, B'", "paid: exact_text") in found.broken

@@ -15,6 +15,7 @@ from infimed_train.config.models import (
     Reward,
     Server,
     SftConfig,
+    Tower,
     TrainConfig,
 )
 from infimed_train.config.trl_arguments import trl_config
@@ -34,6 +35,7 @@ __all__ = [
     "Reward",
     "Server",
     "SftConfig",
+    "Tower",
     "TrainConfig",
     "load_config",
     "ready_configs",

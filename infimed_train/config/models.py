@@ -24,6 +24,7 @@ __all__ = [
     "Reward",
     "Server",
     "SftConfig",
+    "Tower",
     "TrainConfig",
 ]
 

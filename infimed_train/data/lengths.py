@@ -88,7 +88,7 @@ def fitting(rows: Rows, lengths: Lengths, config: TrainConfig, say: Callable[[st
     if config.max_tokens is not None:
         keep = lengths.total <= config.max_tokens
         if not keep.all():
-            long = [f"{rows.uids[i]} ({lengths.total[i]} tokens)" for i in np.flatnonzero(~keep)]
+            long = [f"{rows.uids[i]} ({lengths.total[i]} tokens)" for i in np.flatnonzero(~keep).tolist()]
             said = f"{rows.where}: {_some(long, 'row is', 'rows are')} over max_tokens {config.max_tokens}"
             if config.over_length == "refuse":
                 raise TrainError(f"{said}; raise it, lower pixels.max_pixels, or set over_length: drop")

@@ -18,8 +18,9 @@ __all__ = ["Rows", "load_rows"]
 NEEDED = {
     "sft": ("prompt", "completion", "images"),
     "grpo": ("prompt", "images", "answer", "answer_kind", "options"),
+    "eval": ("prompt", "images"),
 }
-"""Columns that each training cannot do without."""
+"""Columns that each task cannot do without."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infimed_data.schema import LABELS
+from infimed_data.schema import LABELS, VERIFIABLE_KINDS
 from infimed_data.verify import Gold, verify
 from infimed_train.config import Reward
 from infimed_train.rewards.judge import in_form
 
-__all__ = ["Audit", "audit", "gold_answer"]
+__all__ = ["Audit", "audit", "decidable", "gold_answer"]
 
 CONSTANTS = ("N/A", "unknown", "I don't know", "the answer", "...", "答案")
 """Answers that answer nothing."""
@@ -43,6 +43,17 @@ def gold_answer(gold: Gold) -> str:
     return gold.answer
 
 
+def decidable(gold: Gold) -> bool:
+    """Whether a rule can tell right from wrong for this answer; else no completion would ever be paid or refused.
+
+    >>> decidable(Gold(answer="2 cm", answer_kind="number")), decidable(Gold(answer="a mass", answer_kind="open"))
+    (True, False)
+    """
+    if gold.answer_kind not in VERIFIABLE_KINDS:
+        return False
+    return verify(gold, f"<answer>{gold_answer(gold)}</answer>").outcome != "unverifiable"
+
+
 def audit(rows: Iterable[tuple[str, Mapping[str, Any]]], reward: Reward) -> Audit:
     """Audits (uid, row) pairs with the columns of an `rl` output."""
     found = Audit()
@@ -50,12 +61,12 @@ def audit(rows: Iterable[tuple[str, Mapping[str, Any]]], reward: Reward) -> Audi
     for uid, row in rows:
         gold = Gold.from_row(row)
         found.rows += 1
+        if not decidable(gold):
+            found.undecided[gold.answer_kind] += 1
+            continue
         answer = gold_answer(gold)
         completion = _said(answer, reward.form)
         verdict = verify(gold, completion, rel_tol=reward.rel_tol)
-        if verdict.outcome == "unverifiable":
-            found.undecided[gold.answer_kind] += 1
-            continue
         right.setdefault(gold.answer_kind, Counter())[answer.casefold()] += 1
         if verdict.outcome != "correct" or not in_form(completion, reward.form):
             found.broken.append((uid, gold.answer_kind, f"the gold {answer!r}", f"not paid: {verdict.reason}"))

@@ -36,6 +36,8 @@ def run_trainer(trainer: Any, folder: RunFolder, card: dict[str, Any], say: Say)
     trainer.add_callback(watch)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        if trainer.state.global_step == 0:
+            raise TrainError("no step was made: the rows do not fill one batch; lower the batch or take more rows")
         trainer.accelerator.wait_for_everyone()
         card |= {"throughput": watch.throughput(), "steps": trainer.state.global_step, "alarms": watch.alarms()}
         write_curves_of(trainer, folder)
@@ -128,7 +130,7 @@ def _mfu(trainer: Any, tokens_per_s: float) -> float | None:
         return None
     weights = [(p.numel(), p.requires_grad) for n, p in trainer.model.named_parameters() if tower_of(n) == "language"]
     flops = sum(count * (6 if trained else 4) for count, trained in weights)
-    return flops * tokens_per_s / (peak * trainer.args.world_size)
+    return float(flops * tokens_per_s / (peak * trainer.args.world_size))
 
 
 def _peak_memory_gib() -> float | None:
