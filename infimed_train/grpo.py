@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,24 +103,25 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
 
 def grpo_rows(loaded: Loaded, config: GrpoConfig, rows: Rows, processor: Any, say: Say) -> Any:
     """The rows to train on, in their order: within the limits, payable, by difficulty."""
+    table = rows.table
+    # First, because a column added to a selection makes `datasets` copy the selection, images and all, to its cache.
+    if rows.sources is not None and "source" not in table.column_names:
+        table = table.add_column("source", list(rows.sources))
+    if "uid" not in table.column_names:
+        table = table.add_column("uid", list(rows.uids))
+    rows = replace(rows, table=table)
     kept = fitting(rows, measure(rows, processor), config, say)
-    rows = rows.take(kept.tolist())
-    rows = payable(rows, say)
+    rows = payable(rows.take(kept.tolist()), say)
     if config.difficulty is not None:
         where = loaded.place("difficulty")
         chosen = by_difficulty(rows.pass_rates, config.difficulty, count=len(rows), where=where)
         if all(rate is None for rate in rows.pass_rates or [None]):
             say(f"{rows.where}: no row has a pass_rate; difficulty changes nothing")
         elif len(chosen) < len(rows):
-            say(f"{rows.where}: {len(rows) - len(chosen)} rows outside the limits of difficulty; left out")
+            say(f"{rows.where}: outside the limits of difficulty: {len(rows) - len(chosen)} rows left out")
         rows = rows.take(chosen.tolist())
     say(f"{rows.where}: {len(rows)} rows to train on")
-    table = rows.table
-    if rows.sources is not None and "source" not in table.column_names:
-        table = table.add_column("source", list(rows.sources))
-    if "uid" not in table.column_names:
-        table = table.add_column("uid", list(rows.uids))
-    return table
+    return rows.table
 
 
 def payable(rows: Rows, say: Say) -> Rows:
@@ -138,7 +140,7 @@ def payable(rows: Rows, say: Say) -> Rows:
             f"answers of kind {', '.join(kinds)}; use an output of verifiable answers (rl)"
         )
     if left_out:
-        say(f"{rows.where}: {left_out} rows whose answer no rule can check; left out")
+        say(f"{rows.where}: answers that no rule can check: {left_out} rows left out")
     return rows.take(decided)
 
 

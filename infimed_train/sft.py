@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from infimed_train.config import Loaded, SftConfig, trl_config
 from infimed_train.data import Rows, fitting, load_rows, measure, weighted
 from infimed_train.errors import TrainError
@@ -84,8 +82,9 @@ def sft_rows(config: SftConfig, rows: Rows, processor: Any, say: Say, *, seed: i
         f"{rows.where}: {len(kept)} rows, {int(total.sum())} tokens a pass "
         f"(longest {int(total.max())}, {int((lengths.image[kept] > 0).sum())} rows with images)"
     )
-    table = rows.table.select_columns(["prompt", "completion", "images"]).select(np.asarray(kept).tolist())
-    return table.add_column("length", total.tolist())
+    table = rows.table.select_columns(["prompt", "completion", "images"])
+    # In this order: a column added to a selection makes `datasets` copy the selection, images and all, to its cache.
+    return table.add_column("length", lengths.total.tolist()).select(kept.tolist())
 
 
 @cache

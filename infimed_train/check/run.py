@@ -139,7 +139,7 @@ def _pixels(config: SftConfig | GrpoConfig, processor: Any, found: _Findings) ->
         found.good(said)
     if config.trl.get("use_vllm") and (config.pixels.min_pixels or config.pixels.max_pixels):
         found.note(
-            "TRL hands vLLM no pixel limits: they count there only if they stand in the model's preprocessor_config.json, "
+            "TRL hands vLLM no pixel limits: they count there if they stand in the model's preprocessor_config.json, "
             "or if the build's images are within them already (outputs.NAME.max_pixels)"
         )
 

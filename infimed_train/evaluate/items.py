@@ -49,11 +49,10 @@ class Items:
 
     def images(self, positions: Sequence[int]) -> Iterator[list[bytes]]:
         """The encoded images of the rows at `positions`."""
-        from datasets import Image, List
-
-        chosen = self.rows.table.select(positions).cast_column("images", List(Image(decode=False)))
-        for images in chosen["images"]:
-            yield [_bytes(image) for image in images or []]
+        chosen = self.rows.table.select_columns(["images"]).select(positions).with_format("arrow")
+        for part in chosen.iter(len(positions)):
+            for row in part.to_pylist():
+                yield [_bytes(image) for image in row["images"] or []]
 
 
 def load_items(name: str, benchmark: Benchmark, *, where: str) -> Items:
