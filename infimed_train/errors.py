@@ -17,10 +17,11 @@ def storage_error(error: BaseException, doing: str) -> StorageError | None:
 
     if isinstance(error, OSError) and error.errno is not None:
         return disk_error(error, doing)
-    text = str(error)  # safetensors and torch wrap the system's error in their own words
-    for number, words in ((errno.ENOSPC, "os error 28"), (errno.ENOSPC, "PytorchStreamWriter failed writing file")):
-        if words in text:
-            return disk_error(OSError(number, text), doing)
+    text = str(error)  # safetensors and torch wrap the system's error in their own words, or leave it out
+    if "os error 28" in text:
+        return disk_error(OSError(errno.ENOSPC, text), doing)
     if "os error" in text and type(error).__name__ == "SafetensorError":
         return StorageError(f"{text} while {doing}")
+    if "inline_container.cc" in text or "PytorchStreamWriter" in text:  # torch.save: a write that came up short
+        return disk_error(OSError(errno.ENOSPC, text), doing)
     return None
