@@ -98,6 +98,7 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
         )
     except (ValueError, ImportError) as error:
         raise TrainError(f"{loaded.place('trl')}: trl: {' '.join(str(error).split())}") from None
+    judge.training = lambda: bool(trainer.model.training)
     return run_trainer(trainer, folder, card, say)
 
 

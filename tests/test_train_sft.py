@@ -112,6 +112,41 @@ def test_it_learns_and_a_stopped_run_ends_in_the_same_weights(load: Load, tiny_m
     assert "\n" not in str(caught.value)
 
 
+def test_the_losses_are_those_of_a_bare_trl_script(
+    load: Load, tiny_model: Path, demo_build: Path, tmp_path: Path
+) -> None:
+    from datasets import load_dataset
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    sft(load("max_tokens=100000"), quiet)
+    (file,) = (demo_build / "sft").glob("train-*.parquet")
+    bare: Any = SFTTrainer(
+        model=str(tiny_model),
+        args=SFTConfig(
+            output_dir=str(tmp_path / "bare"),
+            max_length=None,
+            max_steps=4,
+            per_device_train_batch_size=2,
+            learning_rate=0.01,
+            lr_scheduler_type="constant",
+            warmup_steps=0.05,
+            logging_steps=1,
+            bf16=False,
+            use_cpu=True,
+            gradient_checkpointing=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=load_dataset("parquet", data_files=str(file), split="train").select(range(24)),
+    )
+    bare.train()
+
+    ours = pl.read_parquet(tmp_path / "run" / "curves.parquet").filter(pl.col("name") == "loss").sort("step")
+    assert ours["value"].to_list() == [entry["loss"] for entry in bare.state.log_history if "loss" in entry]
+
+
 def test_frozen_towers_stay_and_weights_choose_sources(load: Load, tiny_model: Path) -> None:
     said: list[str] = []
     model = sft(load("freeze=[vision, projector]", "data.weights={slake: 0.5}", "trl.max_steps=1"), said.append)

@@ -70,6 +70,8 @@ class Judge:
     def __init__(self, reward: Reward, *, max_completion_tokens: int | None, watch: Watch | None = None) -> None:
         self._reward, self._max_tokens, self._watch = reward, max_completion_tokens, watch
         self._last: tuple[Any, _Judged] | None = None
+        self.training: Callable[[], bool] = lambda: True
+        """Whether the batch at hand is one of training; the alarms do not watch evaluation."""
 
     def functions(self) -> tuple[list[RewardFunction], list[float]]:
         """(functions, weight of each), for TRL's `reward_funcs` and `reward_weights`; the names are those of curves."""
@@ -148,7 +150,7 @@ class Judge:
         extra("verdict", [verdict.outcome for verdict in judged.verdicts])
         extra("reason", [verdict.reason for verdict in judged.verdicts])
         extra("extracted", [verdict.extracted for verdict in judged.verdicts])
-        if self._watch is None or _is_evaluation(columns):
+        if self._watch is None or not self.training():
             return
         letters = [
             (verdict.extracted, _row(columns, i).get("answer_label"))
@@ -166,10 +168,6 @@ class Judge:
         )
         for alarm in self._watch.see(batch):
             metric(f"alarms/{alarm}", 1.0)
-
-
-def _is_evaluation(columns: Mapping[str, Any]) -> bool:
-    return bool(columns.get("is_evaluation"))
 
 
 def _row(columns: Mapping[str, Any], i: int) -> dict[str, Any]:
