@@ -13,7 +13,14 @@ from infimed_data.verify import Gold
 from infimed_train.config import GrpoConfig, Loaded, trl_config
 from infimed_train.data import Rows, by_difficulty, fitting, load_rows, measure
 from infimed_train.errors import TrainError
-from infimed_train.model import adapter, freeze, load_model, load_processor, pixel_limits
+from infimed_train.model import (
+    adapter,
+    freeze,
+    limits_vllm_would_miss,
+    load_model,
+    load_processor,
+    pixel_limits,
+)
 from infimed_train.rewards import Judge, Watch, decidable
 from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, training_card
 
@@ -49,6 +56,8 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
     processor = load_processor(
         config.model, revision=config.revision, pixels=config.pixels, where=loaded.place("model")
     )
+    if missed := limits_vllm_would_miss(config, processor):
+        raise TrainError(f"{loaded.place('pixels')}: {missed}")
     processor.tokenizer.padding_side = processor.tokenizer.truncation_side = "left"
     rows = load_rows(config.data, "grpo", where=loaded.place("data", "path"))
     dumped = config.model_dump(mode="json", exclude={"output"})

@@ -16,6 +16,7 @@ __all__ = [
     "architecture",
     "count_parameters",
     "freeze",
+    "limits_vllm_would_miss",
     "load_model",
     "load_processor",
     "pixel_limits",
@@ -74,6 +75,25 @@ def pixel_limits(processor: Any) -> dict[str, int | None]:
     size = processor.image_processor.size
     size = size if isinstance(size, dict) else dict(size)
     return {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")}
+
+
+def limits_vllm_would_miss(config: TrainConfig, processor: Any) -> str | None:
+    """What is wrong where TRL generates with vLLM, or None.
+
+    vLLM reads the pixel limits from the model's own files, and TRL hands it no others: it would see pictures of another
+    size than those that the loss is taken on.
+    """
+    if not config.trl.get("use_vllm") or config.pixels == Pixels():
+        return None
+    own = pixel_limits(load_processor(config.model, revision=config.revision, pixels=Pixels()))
+    here = pixel_limits(processor)
+    if own == here:
+        return None
+    return (
+        f"vLLM would keep to the pixel limits in {config.model} ({own['min_pixels']} to {own['max_pixels']}), not to "
+        f"{here['min_pixels']} to {here['max_pixels']}; an SFT with these writes them into its model; else leave "
+        "pixels out"
+    )
 
 
 def tower_of(parameter: str) -> str:

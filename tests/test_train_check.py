@@ -61,7 +61,7 @@ def test_a_good_grpo_passes_with_its_audit(tiny_model: Path, demo_build: Path, w
     text = "\n".join(lines)
     assert "a generation: 32 completions of 4 prompts, 8 each" in text
     assert "every gold is paid in full, and empty, constant, listed and copied answers are not" in text
-    assert "dry step: two rows" in text
+    assert "dry step: 2 rows" in text
 
 
 def test_everything_wrong_is_found_at_once(tiny_model: Path, demo_build: Path, write: Write) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from infimed_train.check.dry_step import dry_step
 from infimed_train.config import Data, Difficulty, Pixels, SftConfig
 from infimed_train.data import by_difficulty, fitting, load_rows, measure, weighted
 from infimed_train.errors import TrainError
-from infimed_train.model import load_processor, pixel_limits, shrunk_model, tower_of
+from infimed_train.model import architecture, load_processor, pixel_limits, shrunk_model, tower_of
 
 
 def sft_config(**values: Any) -> SftConfig:
@@ -52,6 +53,33 @@ def test_lengths_are_those_of_trls_own_batches(demo_build: Path, processor: Any)
         assert (batch["labels"] != -100).sum() == lengths.completion[i]
         assert (batch["input_ids"] == processor.image_token_id).sum() == lengths.image[i]
     assert {bool(n) for n in lengths.image[sample]} == {True, False}
+
+
+def test_a_row_with_several_images_is_measured_and_learned_from(
+    demo_build: Path, tiny_model: Path, processor: Any, tmp_path: Path
+) -> None:
+    from datasets import Dataset
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    (file,) = (demo_build / "sft").glob("train-*.parquet")
+    table = Dataset.from_parquet(str(file))
+    pictures = [row["images"][0] for row in table if row["images"]][:3]
+    rows = [{**table[i], "images": images} for i, images in enumerate([pictures, pictures[:1], []])]
+    (tmp_path / "build" / "sft").mkdir(parents=True)
+    Dataset.from_list(rows, features=table.features).to_parquet(str(tmp_path / "build" / "sft" / "train-0.parquet"))
+    loaded = load_rows(Data(path=str(tmp_path / "build")), "sft")
+
+    lengths = measure(loaded, processor)
+
+    collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
+    batch = collate([dict(row) for row in loaded.table])
+    assert batch["attention_mask"].sum(dim=1).tolist() == lengths.total.tolist()
+    assert (batch["input_ids"] == processor.image_token_id).sum(dim=1).tolist() == lengths.image.tolist()
+    assert len(batch["image_grid_thw"]) == 4
+    line = dry_step(
+        loaded.table, processor, architecture(str(tiny_model), None), ("language", "projector"), completions=True
+    )
+    assert "25 of 25 trained tensors got a gradient" in line
 
 
 def test_longer_rows_are_refused_or_left_out_and_named(demo_build: Path, processor: Any) -> None:

@@ -160,6 +160,12 @@ def test_too_few_rows_for_one_batch_do_not_start(load: Load) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_pixel_limits_that_vllm_would_not_see_are_refused(load: Load) -> None:
+    settings = ("trl.use_vllm=true", "pixels={min_pixels: 784, max_pixels: 7840}")
+    with pytest.raises(TrainError, match=r"vLLM would keep to the pixel limits in .* \(3136 to 12544\), not to 784 to"):
+        grpo(load(*settings), quiet)
+
+
 def test_difficulty_filters_and_orders(load: Load, demo_build: Path, tiny_model: Path) -> None:
     loaded = load("difficulty={min_pass_rate: 0.1, max_pass_rate: 0.9, order: easy_first, unmeasured: drop}")
     processor = load_processor(str(tiny_model), revision=None, pixels=loaded.config.pixels)

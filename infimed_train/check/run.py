@@ -21,7 +21,7 @@ from infimed_train.errors import TrainError
 from infimed_train.evaluate.items import load_items
 from infimed_train.evaluate.prompts import load_prompts
 from infimed_train.grpo import grpo_rows
-from infimed_train.model import architecture, load_processor, pixel_limits
+from infimed_train.model import architecture, limits_vllm_would_miss, load_processor, pixel_limits
 from infimed_train.rewards import audit
 from infimed_train.runs import pixels_of_run
 
@@ -137,11 +137,8 @@ def _pixels(config: SftConfig | GrpoConfig, processor: Any, found: _Findings) ->
         )
     else:
         found.good(said)
-    if config.trl.get("use_vllm") and (config.pixels.min_pixels or config.pixels.max_pixels):
-        found.note(
-            "TRL hands vLLM no pixel limits: they count there if they stand in the model's preprocessor_config.json, "
-            "or if the build's images are within them already (outputs.NAME.max_pixels)"
-        )
+    if missed := limits_vllm_would_miss(config, processor):
+        found.bad(missed)
 
 
 def _data_of(config: SftConfig | GrpoConfig) -> dict[str, Data]:
