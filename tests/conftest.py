@@ -64,7 +64,7 @@ def shared_cases() -> Path:
     return path
 
 
-NOT_TRAINING = [name for name in ("torch", "torchvision", "trl", "peft") if importlib.util.find_spec(name) is None]
+NOT_TRAINING = [name for name in ("torch", "torchvision", "trl") if importlib.util.find_spec(name) is None]
 
 
 @pytest.fixture(scope="session")

@@ -159,6 +159,7 @@ def test_frozen_towers_stay_and_weights_choose_sources(load: Load, tiny_model: P
 
 
 def test_adapters_leave_the_vision_tower_alone(load: Load) -> None:
+    pytest.importorskip("peft", reason="peft is not installed (it comes with the extra `train`)")
     model = sft(load("lora={rank: 2, targets: [q_proj, v_proj, proj, up_proj]}", "trl.max_steps=1"), quiet)
 
     from safetensors.torch import load_file

@@ -41,6 +41,6 @@ def dry_step(rows: Any, processor: Any, architecture: Any, towers: tuple[Tower, 
     if moved == 0:
         raise TrainError("dry step: no parameter got a gradient")
     return (
-        f"dry step: {len(examples)} rows, {tuple(batch['input_ids'].shape)} tokens, loss {loss.item():.3f} over {learned} learned "
-        f"tokens; {moved} of {trained} trained tensors got a gradient"
+        f"dry step: {len(examples)} rows, {tuple(batch['input_ids'].shape)} tokens, loss {loss.item():.3f} over "
+        f"{learned} learned tokens; {moved} of {trained} trained tensors got a gradient"
     )

@@ -88,10 +88,12 @@ def _git() -> dict[str, Any] | None:
 
 
 def _hardware() -> dict[str, Any]:
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:  # an evaluation of a server needs none
+        torch = None  # type: ignore[assignment,unused-ignore]
     gpus = []
-    if torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
             gpus.append({"name": properties.name, "memory_gib": round(properties.total_memory / 2**30, 1)})

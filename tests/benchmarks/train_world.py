@@ -1,6 +1,6 @@
 """Proof that it learns: a Qwen2.5-VL of under a million parameters, made on the spot, on the drawn world of the demo.
 
-    python tests/benchmarks/train_world.py --out world [--sft-steps 3000] [--grpo-steps 300]
+    python tests/benchmarks/train_world.py --out world [--sft-steps 5000] [--grpo-steps 450]
 
 Heads with marks in them, and three questions whose answer needs the picture: side (2 answers), count (3), shape (3).
 SFT goes from chance to what it reaches on pictures it has not seen, beside the same questions about an even
@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from phantoms import SIDES, Finding, Scene, Shape, draw_scene  # noqa: E402
 from tiny_qwen import tiny_qwen  # noqa: E402
 
 SHAPES: tuple[Shape, ...] = ("disc", "ring", "bar")
+QUESTIONS = ("Side?", "Count?", "Shape?")
 SIZE_PX = 112
 CHANCE = (1 / 2 + 1 / 3 + 1 / 3) / 3
 PROMPTS = 'system: "."\nen:\n' + "".join(
@@ -38,7 +40,7 @@ PROMPTS = 'system: "."\nen:\n' + "".join(
 )
 
 
-def draw(folder: Path, split: str, pictures: int, seed: int) -> None:
+def draw(folder: Path, split: str, pictures: int, seed: int, questions: Sequence[str]) -> None:
     """Pictures and questions in VQA-RAD's layout."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -49,10 +51,11 @@ def draw(folder: Path, split: str, pictures: int, seed: int) -> None:
         draw_scene(Scene("ct", (Finding(shape, side, count=count, size="large"),)), SIZE_PX, rng).convert("L").save(
             folder / "images" / name, compress_level=1
         )
-        for question, answer in (("Side?", side), ("Count?", str(count)), ("Shape?", shape)):
+        answers = {"Side?": side, "Count?": str(count), "Shape?": shape}
+        for question in questions:
             rows.append(
                 {
-                    "qid": len(rows), "image_name": name, "image_organ": "HEAD", "answer": answer,
+                    "qid": len(rows), "image_name": name, "image_organ": "HEAD", "answer": answers[question],
                     "answer_type": "OPEN",
                     "question_type": question[:-1].upper(), "question": question, "phrase_type": "freeform",
                 }
@@ -149,13 +152,16 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def world(out: Path, *, pictures: int, held_out: int) -> tuple[Path, Path, Path, Path]:
+def world(
+    out: Path, *, pictures: int, held_out: int, questions: Sequence[str] = QUESTIONS, hidden: int = 48, layers: int = 2
+) -> tuple[Path, Path, Path, Path]:
     """(untrained model, build to train on, build of unseen pictures, the same without pictures)."""
-    draw(out / "drawn", "train", pictures, seed=1)
-    draw(out / "drawn", "test", held_out, seed=2)
+    draw(out / "drawn", "train", pictures, 1, questions)
+    draw(out / "drawn", "test", held_out, 2, questions)
     learned, unseen = build(out, "train"), build(out, "test")
     model = tiny_qwen(
-        out / "untrained", hidden=96, layers=3, vision_hidden=96, mrope_section=(2, 5, 5),
+        out / "untrained", hidden=hidden, layers=layers, vision_hidden=hidden,
+        mrope_section=(hidden // 8 - 2 * (hidden // 24), hidden // 24, hidden // 24),
         min_pixels=SIZE_PX**2, max_pixels=SIZE_PX**2,
     )  # fmt: skip
     return model, learned, unseen, without_pictures(unseen, out / "blind")
@@ -166,10 +172,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=4000)
     parser.add_argument("--held-out", type=int, default=200)
-    parser.add_argument("--sft-steps", type=int, default=3000)
-    parser.add_argument("--early-steps", type=int, default=250)
-    parser.add_argument("--grpo-steps", type=int, default=300)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--sft-steps", type=int, default=5000)
+    parser.add_argument("--early-steps", type=int, default=400)
+    parser.add_argument("--grpo-steps", type=int, default=450)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--grpo-lr", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -195,7 +201,7 @@ def main() -> None:
         early, seconds = train("sft", out, "early", model, learned, arguments.early_steps, **batch)
         report("early", early, seconds)
         rl = {
-            "per_device_train_batch_size": 64, "num_generations": 8, "max_completion_length": 8,
+            "per_device_train_batch_size": 128, "num_generations": 8, "max_completion_length": 8,
             "learning_rate": arguments.grpo_lr,
             "lr_scheduler_type": "constant", "mask_truncated_completions": False, "log_completions": False,
         }  # fmt: skip
