@@ -227,7 +227,9 @@ def _evaluation(loaded: Loaded, config: EvalConfig, found: _Findings) -> None:
         where = loaded.place("benchmarks", name, "path")
         items = found.attempt(partial(load_items, name, benchmark, where=where))
         if items is not None:
-            found.good(f"{name}: {len(items.items)} questions ({items.digest})")
+            found.good(
+                f"{name}: {len(items.items)} questions ({items.digest}); {items.left_out} conversations left out"
+            )
         found.attempt(partial(load_prompts, benchmark.prompt or config.prompt, where=where))
     if config.server is not None:
         return

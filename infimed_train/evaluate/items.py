@@ -46,6 +46,8 @@ class Items:
     items: Sequence[Item]
     rows: Rows
     digest: str
+    left_out: int
+    """Conversations of several turns, which are no single question."""
 
     def images(self, positions: Sequence[int]) -> Iterator[list[bytes]]:
         """The encoded images of the rows at `positions`."""
@@ -73,6 +75,8 @@ def load_items(name: str, benchmark: Benchmark, *, where: str) -> Items:
     items = []
     for position, row in enumerate(known if known is not None else _own(rows, where)):
         gold = Gold.from_row(row)
+        if not gold.question.strip():
+            continue
         meta = orjson.loads(row["meta"]) if row.get("meta") else {}
         published = str(meta.get("answer_type", "")).lower() if not meta.get("answer_type_rebuilt") else ""
         items.append(
@@ -86,7 +90,9 @@ def load_items(name: str, benchmark: Benchmark, *, where: str) -> Items:
                 rebuilt="closed" if normalise(gold.answer) in ("yes", "no") else "open",
             )
         )
-    return Items(name, items, rows, rows.digest)
+    if not items:
+        raise TrainError(f"{where}: {rows.where} has no question; give a build of single questions")
+    return Items(name, items, rows, rows.digest, len(rows) - len(items))
 
 
 def _samples(build: Path, rows: Rows) -> list[Mapping[str, Any]] | None:

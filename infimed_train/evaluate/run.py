@@ -75,6 +75,8 @@ def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
     answerer: Local | Served | None = None
     try:
         for items in benchmarks:
+            if items.left_out:
+                say(f"{items.name}: {items.left_out} rows are conversations, no single question; left out")
             keys = [_key(who, config, pixels, prompts[items.name], item) for item in items.items]
             batches = _batches(keys, config, journal)
             if batches:
