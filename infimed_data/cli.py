@@ -69,8 +69,12 @@ def build(
     processes: Processes = None,
     root: Root = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and what is cached; build nothing.")
+        bool, typer.Option("--dry-run", help="Print what would run, be asked and be paid; build and send nothing.")
     ] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask teachers about N rows of each pass, and forecast the whole run."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
@@ -81,18 +85,21 @@ def build(
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
-        if dry_run:
-            from infimed_data.forecast import forecast
-
-            print(forecast(manifest, options))
-            return
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
+        if dry_run or preview is not None:
+            from infimed_data import forecast
+
+            if preview is None:
+                print(forecast.forecast(manifest, options, say))
+            else:
+                print(forecast.preview(manifest, options, preview, say))
+            return
         print(run_build(manifest, options, say))
 
 
 @app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
-    """Check a manifest and find its sources' files; print warnings. Reads no rows."""
+    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
     with _one_line_errors():
         from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 
@@ -100,7 +107,8 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
         for warning in semantic_warnings(plan):
             _say(str(warning))
         outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
-        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}")
+        passes = f", passes: {', '.join(plan.manifest.generate)}" if plan.manifest.generate else ""
+        print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}{passes}")
 
 
 @app.command()
@@ -160,12 +168,38 @@ def leaks(
 
 
 @app.command()
-def adapters() -> None:
-    """The layouts that can be read."""
-    from infimed_data.adapters import ADAPTERS
+def traces(
+    build: Build,
+    page: Annotated[
+        Path | None, typer.Option(help="File of the page; default: NAME-DIGEST-traces.html in the current folder.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples on the page, some of every kind.")] = 400,
+) -> None:
+    """What teachers wrote and what became of it, counted; and an HTML page to read and mark it: the last line."""
+    with _one_line_errors():
+        from infimed_data import stats
+        from infimed_data.report import traces as report
 
+        opened = stats.open_build(build)
+        print(report.traces_text(opened, width=shutil.get_terminal_size((100, 24)).columns), flush=True)
+        print(stats.shown(str(report.write_traces_page(opened, page, max_samples=samples))))
+
+
+@app.command()
+def adapters(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README instead.")] = False,
+) -> None:
+    """The layouts that can be read, and the data sets that have them, with their licenses."""
+    from infimed_data.adapters import ADAPTERS
+    from infimed_data.adapters.catalogue import listing, markdown_table
+
+    if markdown:
+        print(markdown_table())
+        return
     for name, what in ADAPTERS.items():
-        print(f"{name:<12} {what}")
+        print(f"{name:<16} {what}")
+        for line in listing(name):
+            print(f"{'':<18} {line}")
 
 
 @app.command()

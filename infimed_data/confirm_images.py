@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pyarrow as pa
 from infimed_data.dedup.confirm import SIDE, Comparison, Hint, Picture, compare, verdict
 from infimed_data.images import GreyCopy, grey_copy
 from infimed_data.schema import CONFIRMED, Reject
-from infimed_data.signals import read_image_bytes
+from infimed_data.signals import PlacedImage, read_placed
 from infimed_data.storage.places import Place
 from infimed_data.storage.stages import write_table
 
@@ -111,26 +109,14 @@ def _picture(copy: GreyCopy) -> Picture:
 def _copies(task: ConfirmTask) -> dict[str, GreyCopy]:
     """A small grey copy of every image that can be read and is what its digest says, by digest."""
     copies: dict[str, GreyCopy] = {}
-    for place, refs in _by_place(task.images):
-        digest_of = {ref: digest for digest, ref in refs}
-        for ref, data in read_image_bytes(place, sorted(digest_of), max_bytes=task.max_bytes):
-            if isinstance(data, Reject):
-                continue
-            try:
-                copy = grey_copy(data, side=SIDE, max_pixels=task.max_pixels)
-            except Reject:
-                continue
-            if copy.digest == digest_of[ref]:
-                copies[copy.digest] = copy
+    images = [PlacedImage(digest, at.place, at.ref) for digest, at in task.images]
+    for image, data in read_placed(images, max_bytes=task.max_bytes):
+        if isinstance(data, Reject):
+            continue
+        try:
+            copy = grey_copy(data, side=SIDE, max_pixels=task.max_pixels)
+        except Reject:
+            continue
+        if copy.digest == image.digest:
+            copies[copy.digest] = copy
     return copies
-
-
-def _by_place(images: Sequence[tuple[str, ImageAt]]) -> Iterable[tuple[Place, list[tuple[str, str]]]]:
-    """(place, (digest, reference) of its images) of each place."""
-    places: dict[tuple[Path, str | None], Place] = {}
-    refs: dict[tuple[Path, str | None], list[tuple[str, str]]] = defaultdict(list)
-    for digest, at in images:
-        key = (at.place.root, at.place.only)
-        places.setdefault(key, at.place)
-        refs[key].append((digest, at.ref))
-    return [(places[key], refs[key]) for key in places]

@@ -78,6 +78,8 @@ class ScatterTask:
     bounds: Mapping[str, tuple[int, ...]]
     """Target to the first position of each of its files; the plan's column `to_TARGET` has a row's position, or -1."""
     out: Path
+    taught: Path | None = None
+    """What teachers wrote for rows of the part, where they did: see `outputs.taught.Rationales.of_part`."""
 
 
 def scatter(task: ScatterTask) -> dict[str, list[int]]:
@@ -91,8 +93,12 @@ def scatter(task: ScatterTask) -> dict[str, list[int]]:
                 plan = plan.append_column(name, table.column(name))
     for name, value in task.constants.items():
         plan = plan.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(plan)))
-    sent: dict[str, list[int]] = {}
+    several = plan
+    if task.taught is not None:
+        plan, several = _with_taught(plan, read_table(task.taught))
+    samples, sent = plan, dict[str, list[int]]()
     for target, bounds in task.bounds.items():
+        plan = several if target.startswith("sft") else samples
         position = plan.column(f"to_{target}").to_numpy()
         chosen = np.flatnonzero(position >= 0)
         if not len(chosen):
@@ -109,6 +115,29 @@ def scatter(task: ScatterTask) -> dict[str, list[int]]:
         write_table(task.out.with_name(f"{task.out.name}-{target}.arrow"), iter(batches), rows.schema)
         sent[target] = files
     return sent
+
+
+_TAUGHT = ("rationale", "rationale_chars", "words", "text_tokens")
+
+
+def _with_taught(plan: pa.Table, taught: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """(the rows with the texts that teachers wrote, the same with a further row for each further text of a sample)."""
+    firsts = taught.filter(pc.equal(taught.column("copy"), 0))
+    further = taught.filter(pc.greater(taught.column("copy"), 0))
+    mask = np.zeros(len(plan), np.bool_)
+    mask[firsts.column("row").to_numpy()] = True
+    copies = plan.take(further.column("row"))
+    for name in _TAUGHT:
+        at, kind = plan.schema.get_field_index(name), plan.schema.field(name)
+        new = firsts.column(name).combine_chunks().cast(kind.type)
+        old = plan.column(name).combine_chunks()
+        plan = plan.set_column(at, kind, pc.replace_with_mask(old, pa.array(mask), new))
+        copies = copies.set_column(at, kind, further.column(name).cast(kind.type))
+    for name in plan.column_names:
+        if name.startswith("to_sft-"):
+            at = copies.schema.get_field_index(name)
+            copies = copies.set_column(at, copies.schema.field(name), further.column(name))
+    return plan, pa.concat_tables([plan, copies])
 
 
 def _needed(target: str, available: list[str]) -> list[str]:

@@ -21,6 +21,12 @@ from infimed_data.text import normalise
 __all__ = ["IngestTask", "ingest_shard"]
 
 BATCH_ROWS = 1024
+_QUESTIONS = (
+    "question", "Question", "QUESTION", "Questions", "Open-ended Verifiable Question", "qtext", "problem", "query",
+    "instruction", "prompt",
+)  # fmt: skip
+_ANSWERS = ("answer", "Answer", "Answers", "final_decision", "Response", "gt_answer", "output", "caption", "Caption")
+"""Columns by which a rejected row is shown, and matched where it is a benchmark's."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,8 @@ def _rejected(
         "row_key": key,
         "file": file,
         "row_number": number,
-        "question": _shown(data, "question", "Question", "QUESTION", "Open-ended Verifiable Question"),
-        "answer": _shown(data, "answer", "Answer", "final_decision", "Response"),
+        "question": _shown(data, *_QUESTIONS),
+        "answer": _shown(data, *_ANSWERS),
         "row_digest": _row_digest(data),
         "reject_rule": reject.rule,
         "reject_value": reject.value,

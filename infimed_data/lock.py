@@ -21,15 +21,16 @@ __all__ = ["build_digest", "check_inputs", "lock_of", "sources_table"]
 _DECIDING = (
     "schema.py", "mix.py", "dedup", "decontaminate", "outputs", "dataset.py", "images", "card.py", "lock.py",
     "pipeline.py", "pair_stages.py", "picture_stages.py", "confirm_images.py", "manifest", "filters.py", "index.py",
-    "words.py", "card.md.jinja",
+    "words.py", "card.md.jinja", "preparing.py", "generate", "rejection",
 )  # fmt: skip
 _VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
 """Packages whose version can change the bytes of a build."""
 
 
-def _inputs(reads: Sequence[Read]) -> dict[str, Any]:
-    """Content of every source and benchmark: digests of its files and of its images' bytes."""
-    return {
+def _inputs(plan: Plan, reads: Sequence[Read]) -> dict[str, Any]:
+    """Content of every source and benchmark: digests of its files and of its images' bytes; and of replayed files."""
+    replayed = {f"teacher:{name}": {"files": {path.name: digest}} for name, (path, digest) in plan.replays.items()}
+    return replayed | {
         read.reading.name: {
             "files": read.reading.inputs,
             "images": read.image_content,
@@ -43,7 +44,7 @@ def check_inputs(plan: Plan, reads: Sequence[Read]) -> None:
     """Raises `SourceError` where sources or benchmarks are not those of the lock that is being repeated."""
     if plan.expected_inputs is None:
         return
-    found = _inputs(reads)
+    found = _inputs(plan, reads)
     changed = sorted(n for n in {*found, *plan.expected_inputs} if found.get(n) != plan.expected_inputs.get(n))
     if changed:
         raise SourceError(
@@ -61,14 +62,24 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def build_digest(plan: Plan, reads: Sequence[Read]) -> str:
-    """Digest of everything that determines the bytes of the build; `reads` are the sources', then the benchmarks'."""
+def build_digest(plan: Plan, reads: Sequence[Read], *, answers: str | None = None) -> str:
+    """Digest of everything that determines the bytes of the build; `reads` are the sources', then the benchmarks'.
+
+    `answers` is the digest of what came of asking teachers, where any are asked.
+    """
     stages = [
         (read.reading.name, read.reading.ingest.key, read.reading.texts.key, read.image_content) for read in reads
     ]
     names = [*plan.manifest.sources, "", *plan.manifest.benchmarks]
-    marks = sorted(plan.marks.items())
-    return key_of("build", plan.manifest.resolved(), names, stages, marks, code_digest(*_DECIDING), _versions())[:12]
+    asked = [
+        answers,
+        sorted((name, digest) for name, (_, digest) in plan.replays.items()),
+        sorted((name, sorted(marks.items())) for name, marks in plan.teacher_marks.items()),
+    ]
+    return key_of(
+        "build", plan.manifest.determining(), names, stages, sorted(plan.marks.items()), asked,
+        code_digest(*_DECIDING), _versions(),
+    )[:12]  # fmt: skip
 
 
 def sources_table(decided: Decided, reads: Sequence[Read], manifest: Manifest) -> list[dict[str, Any]]:
@@ -121,11 +132,13 @@ def lock_of(
     sources: Sequence[Mapping[str, Any]],
     benchmarks: Sequence[Mapping[str, Any]],
     compared: Mapping[str, Any],
+    generated: Mapping[str, Any],
     files: Mapping[str, int],
     warnings: Sequence[str],
     digest: str,
 ) -> dict[str, Any]:
-    """What `lock.json` holds. `reads` are those of sources and benchmarks, `compared` counts what was compared."""
+    """What `lock.json` holds. `reads` are those of sources and benchmarks, `compared` counts what was compared, and
+    `generated` is what each pass asked and what came of it."""
     drops: dict[str, dict[str, int]] = {}
     counted = decided.rows.filter(pl.col("rule").is_not_null()).group_by("stage", "rule").len().sort("stage", "rule")
     for stage, rule, count in counted.iter_rows():
@@ -135,11 +148,13 @@ def lock_of(
         "name": plan.manifest.name,
         "build": digest,
         "manifest": plan.manifest.resolved(),
-        "inputs": _inputs(reads),
+        "inputs": _inputs(plan, reads),
         "sources": list(sources),
         "benchmarks": list(benchmarks),
         "compared": dict(compared),
         "review": dict(sorted(plan.marks.items())),
+        "generate": dict(generated),
+        "candidate_review": {name: dict(sorted(marks.items())) for name, marks in sorted(plan.teacher_marks.items())},
         "drops": drops,
         "outputs": strata_table(decided),
         "files": dict(files),

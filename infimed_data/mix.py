@@ -16,6 +16,7 @@ import polars as pl
 import xxhash
 
 from infimed_data.manifest import Mixture, Output, Weight
+from infimed_data.manifest.generate import Fill
 from infimed_data.schema import VERIFIABLE_KINDS
 
 __all__ = ["Draw", "StratumReport", "draw", "eligible", "meta_fields", "split_by_group"]
@@ -44,11 +45,14 @@ class Draw:
     """Eligible row to (rule, value, limit) where it was not drawn."""
     strata: list[StratumReport] = field(default_factory=list)
     asked: int | None = None
+    shuffled: bool = True
+    """Whether the order of `chosen` was drawn, and means nothing."""
 
 
-def meta_fields(outputs: Sequence[Output]) -> list[str]:
-    """Names under `meta.` that any output's strata or order mention."""
+def meta_fields(outputs: Sequence[Output], fills: Sequence[Fill] = ()) -> list[str]:
+    """Names under `meta.` that the strata or order of any output, or the strata of filling, mention."""
     named = {name for output in outputs for name in output.mixture.strata if name.startswith("meta.")}
+    named |= {name for fill in fills for name in fill.strata if name.startswith("meta.")}
     named |= {o.mixture.order.by for o in outputs if o.mixture.order and o.mixture.order.by.startswith("meta.")}
     return sorted(name.removeprefix("meta.") for name in named)
 
@@ -104,7 +108,7 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
         by_rule = capped.setdefault(strata[index], {})
         by_rule[rule] = by_rule.get(rule, 0) + 1
     reports = _reports(mixture, available, realised, _budgets(mixture, available, available), capped)
-    return Draw(chosen["row"], reasons, reports, mixture.total)
+    return Draw(chosen["row"], reasons, reports, mixture.total, shuffled=mixture.order is None)
 
 
 def _priorities(uids: pl.Series, salt: str) -> pl.Series:

@@ -182,7 +182,7 @@ def _picture_counts(looked_at: ComparedPictures) -> dict[str, int]:
     verdicts = dict(looked_at.pairs.group_by("verdict").len().iter_rows())
     confirmed, refused = verdicts.get("confirmed", 0), verdicts.get("refused", 0)
     counts = {"examined": confirmed + refused, "confirmed": confirmed, "refused": refused}
-    return {**counts, "passed_over": looked_at.passed_over}
+    return {**counts, "left_out": looked_at.left_out, "crowds": looked_at.crowds}
 
 
 def _summary(benchmarks: pl.DataFrame, leaks: pl.DataFrame) -> list[dict[str, Any]]:

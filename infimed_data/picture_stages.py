@@ -18,7 +18,7 @@ from infimed_data.dedup.components import components
 from infimed_data.engine import Engine
 from infimed_data.manifest import Limits
 from infimed_data.progress import Progress
-from infimed_data.schema import CONFIRMED
+from infimed_data.schema import CONFIRMED, MEASURED
 from infimed_data.storage.places import Place
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table, write_table
 
@@ -47,8 +47,11 @@ class Compared:
 
     pairs: pl.DataFrame
     """`schema.CONFIRMED`, confirmed and refused, sorted."""
-    passed_over: int
-    """Comparisons of signals and pairs that were left out where very many pictures are alike."""
+    left_out: int
+    """Pairs of pictures that were not looked at, because both have enough likelier partners; of the search among the
+    sources and of that against the benchmarks: a pair may be in both."""
+    crowds: int
+    """Groups of equal hashes or features in which only neighbours were compared, for they were too large."""
 
 
 def compare_pictures(
@@ -73,10 +76,11 @@ def compare_pictures(
         facts = stage.done()
         ran = facts is None
         if facts is None:
-            candidates, passed_over = _candidates(pictures, within_sources)
+            candidates, counts = _candidates(pictures, within_sources)
             _confirm(stage, candidates, pictures, limits, engine, quiet)
-            facts = stage.finish({"passed_over": passed_over})
-    compared = Compared(pl.DataFrame(read_table(stage.folder / "confirmed.arrow")), facts["passed_over"])
+            facts = stage.finish(counts)
+    pairs = pl.DataFrame(read_table(stage.folder / "confirmed.arrow"))
+    compared = Compared(pairs, facts["left_out"], facts["crowds"])
     confirmed = compared.pairs.filter(pl.col("verdict") == "confirmed").height
     if len(compared.pairs) or ran:
         say(
@@ -89,11 +93,12 @@ def compare_pictures(
 def _measured(pictures: Sequence[Pictures]) -> pl.DataFrame:
     """One row a distinct picture: its signals, and whether sources and benchmarks have it."""
     tables = [
-        pl.DataFrame(read_table(one.images, _SIGNALS)).with_columns(benchmark=pl.lit(one.is_benchmark))
+        pl.DataFrame(read_table(one.images, _SIGNALS)).select(_SIGNALS).with_columns(benchmark=pl.lit(one.is_benchmark))
         for one in pictures
     ]
+    nothing = pl.DataFrame(MEASURED.empty_table()).select(_SIGNALS).with_columns(benchmark=pl.lit(True))
     return (
-        pl.concat(tables)
+        pl.concat([nothing, *tables])
         .filter(pl.col("digest").is_not_null())
         .group_by("digest")
         .agg(pl.exclude("benchmark").first(), held=pl.col("benchmark").any(), trained=(~pl.col("benchmark")).any())
@@ -101,8 +106,8 @@ def _measured(pictures: Sequence[Pictures]) -> pl.DataFrame:
     )
 
 
-def _candidates(pictures: Sequence[Pictures], within_sources: bool) -> tuple[pl.DataFrame, int]:
-    """(pairs worth a look, in the columns of `CANDIDATES`; comparisons passed over)."""
+def _candidates(pictures: Sequence[Pictures], within_sources: bool) -> tuple[pl.DataFrame, dict[str, int]]:
+    """(pairs worth a look, in the columns of `CANDIDATES`; how many were left out and why, as `Compared` has them)."""
     measured = _measured(pictures)
     found = []
     if measured["held"].any() and measured["trained"].any():
@@ -114,7 +119,7 @@ def _candidates(pictures: Sequence[Pictures], within_sources: bool) -> tuple[pl.
     empty = pl.DataFrame(CANDIDATES.empty_table())
     pairs = pl.concat([empty, *(pl.DataFrame(one.pairs) for one in found)])
     pairs = pairs.unique(_PAIR, keep="first", maintain_order=True).sort(_PAIR)
-    return pairs, sum(one.skipped + one.cut for one in found)
+    return pairs, {"left_out": sum(one.cut for one in found), "crowds": sum(one.capped_buckets for one in found)}
 
 
 def _confirm(

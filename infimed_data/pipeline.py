@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import polars as pl
-import pyarrow as pa
 
 from infimed_data.card import card_text
 from infimed_data.engine import LocalEngine
-from infimed_data.errors import BuildError, ManifestError, SourceError, disk_error
-from infimed_data.index import IndexTask, write_index
+from infimed_data.errors import BuildError, disk_error
+from infimed_data.generate import Taught, collect, generate_facts, run_jobs, unused_marks, write_generated
 from infimed_data.lock import build_digest, check_inputs, lock_of, sources_table
-from infimed_data.manifest import Filters, Manifest, Reads
-from infimed_data.mix import meta_fields
 from infimed_data.outputs import (
     Decided,
     Unit,
     decide,
-    deciding_columns,
-    gather,
+    placed_targets,
     write_build,
     write_evidence,
     write_leaks,
     write_lookalikes,
 )
-from infimed_data.pair_stages import Compared, Part, compare
+from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
-from infimed_data.source_stages import HEAVY_BYTES, Read, read_source
-from infimed_data.storage.stages import Stage, atomic_write, clear_folder, code_digest, key_of, locked, read_table
+from infimed_data.preparing import Prepared, Sources, jobs_of, prepare, read_all
+from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked
 
 __all__ = ["build"]
 
 Say = Callable[[str], None]
-
-HEAVY_ROWS = 10_000
-"""Indexes of fewer rows than this are made quicker without worker processes."""
 
 
 def build(path: Path, options: BuildOptions, say: Say) -> Path:
@@ -50,29 +42,45 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
         say(str(warning))
     _check_writable(options)
     engine = LocalEngine(options.processes)
-    everything = [*plan.readings, *plan.benchmarks]
-    if any(reading.input_bytes > HEAVY_BYTES // 8 and not reading.ingest.done() for reading in everything):
-        engine.warm()
     try:
-        reads = [read_source(reading, engine, say, quiet=options.quiet) for reading in plan.readings]
-        benchmarks = [read_source(reading, engine, say, quiet=options.quiet) for reading in plan.benchmarks]
-        plan.fingerprints.save()
-        _check_counts(plan, reads, benchmarks, say)
-        check_inputs(plan, [*reads, *benchmarks])
-        digest = build_digest(plan, [*reads, *benchmarks])
-        final = options.out / plan.manifest.name / digest
+        sources = read_all(plan, options, engine, say)
+        check_inputs(plan, sources.all)
+        prepared, taught = None, None
+        digest = build_digest(plan, sources.all)
+        folder = options.out / plan.manifest.name
+        if plan.manifest.asks_teachers:
+            # What teachers say is not known beforehand: the digest covers it, so they are asked first.
+            answers = Stage(options.work, "answers", plan.manifest.name, digest)
+            content = (answers.done() or {}).get("content")
+            digest = build_digest(plan, sources.all, answers=content)
+            if content is None or not (folder / digest / "lock.json").exists():
+                prepared = prepare(plan, sources, options, engine, say)
+                taught = _teach(plan, sources, prepared, options, say)
+                digest = build_digest(plan, sources.all, answers=taught.content)
+                if not any(result.account["transient"] for result in taught.results):
+                    answers.folder.mkdir(parents=True, exist_ok=True)
+                    answers.finish({"content": taught.content})
+        final = folder / digest
         if (final / "lock.json").exists():
             say(f"build   {plan.manifest.name}: nothing changed")
             return final
-        with locked(options.out / plan.manifest.name / f".{digest}.lock"):
+        with locked(folder / f".{digest}.lock"):
             if not (final / "lock.json").exists():
-                _finish(plan, reads, benchmarks, warnings, final, options, engine, say)
-        (options.out / plan.manifest.name / f".{digest}.lock").unlink(missing_ok=True)
+                prepared = prepared or prepare(plan, sources, options, engine, say)
+                taught = taught or _teach(plan, sources, prepared, options, say)
+                _finish(plan, sources, prepared, taught, warnings, final, options, engine, say)
+        (folder / f".{digest}.lock").unlink(missing_ok=True)
         return final
     except OSError as error:
         raise disk_error(error, "building") from error
     finally:
         engine.close()
+
+
+def _teach(plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions, say: Say) -> Taught:
+    """Asks the teachers; without any, nothing."""
+    jobs, setting = jobs_of(plan, sources, prepared, options)
+    return collect(run_jobs(jobs, setting, say), plan.manifest)
 
 
 def _check_writable(options: BuildOptions) -> None:
@@ -86,128 +94,30 @@ def _check_writable(options: BuildOptions) -> None:
             raise disk_error(error, f"preparing {name} {folder}:") from error
 
 
-def _check_counts(plan: Plan, reads: Sequence[Read], benchmarks: Sequence[Read], say: Say) -> None:
-    """Sources all of whose rows were rejected stop the build, unless they may; far-off row counts warn."""
-    for name, spec in plan.manifest.sources.items():
-        own = [read for read in reads if read.reading.source == name]
-        rows, rejected = sum(r.rows for r in own), sum(r.rejected for r in own)
-        if rows == rejected and not spec.allow_empty:
-            counted = ", ".join(f"{rule} {count:,}" for rule, count in sorted(_rejected(own).items()))
-            raise SourceError(
-                f"{plan.at('sources', name)}: source '{name}': all {rows:,} rows were rejected ({counted}); mend the "
-                "source, or set allow_empty: true"
-            )
-    sections: tuple[tuple[str, Mapping[str, Reads], Sequence[Read]], ...] = (
-        ("sources", plan.manifest.sources, reads),
-        ("benchmarks", plan.manifest.benchmarks, benchmarks),
-    )
-    for section, specs, found in sections:
-        for name, asked in specs.items():
-            rows, expected = sum(read.rows for read in found if read.reading.source == name), asked.expect_rows
-            if expected and abs(rows - expected) > 0.01 * expected:
-                what = f"{section.removesuffix('s')} '{name}'"
-                say(f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were expected")
-
-
-def _rejected(reads: Sequence[Read]) -> dict[str, int]:
-    """Rejected rows by rule."""
-    rules: dict[str, int] = {}
-    for read in reads:
-        for part in range(read.parts):
-            column = read_table(read.reading.ingest.part(part), ["reject_rule"]).column("reject_rule")
-            for pair in column.value_counts().to_pylist():
-                if pair["values"] is not None:
-                    rules[pair["values"]] = rules.get(pair["values"], 0) + pair["counts"]
-    return rules
-
-
-def _indexes(
-    reads: Sequence[Read], manifest: Manifest, filters: Filters | None, work: Path, engine: LocalEngine, say: Say
-) -> list[Part]:
-    """Every source (or benchmark, without `filters`) and split with its index, from its stage or made now."""
-    meta = tuple(meta_fields([output for _, output in manifest.outputs.items()])) if filters is not None else ()
-    code = code_digest("schema.py", "index.py", "filters.py", "images", "decontaminate/keys.py", "manifest")
-    limits = None if filters is None else filters.model_dump(mode="json")
-    stages, tasks = [], []
-    for read in reads:
-        reading = read.reading
-        space = reading.spec.key_space
-        key = key_of(
-            "index", code, reading.name, reading.ingest.key, reading.texts.key, read.image_content, limits, meta, space
-        )
-        stages.append(Stage(work, "index", f"{reading.source}-{reading.split}", key))
-        tasks.append(
-            IndexTask(
-                tuple(reading.ingest.part(i) for i in range(read.parts)),
-                tuple(reading.texts.part(i) for i in range(read.parts)),
-                reading.images.folder / "images.arrow",
-                reading.name,
-                space,
-                filters,
-                meta,
-                stages[-1].folder / "index.arrow",
-            )
-        )
-    with contextlib.ExitStack() as locks:
-        todo = [i for i, stage in enumerate(stages) if not stage.done()]
-        for i in todo:
-            locks.enter_context(stages[i].running())
-        heavy = sum(reads[i].rows for i in todo) > HEAVY_ROWS
-        made = engine.map(write_index, [tasks[i] for i in todo], label="filtering", heavy=heavy)
-        for i, dropped in sorted((todo[at], count) for at, count in made):
-            stages[i].finish({"rows": reads[i].rows, "dropped": dropped})
-            if filters is not None:
-                say(f"filter  {reads[i].reading.name}: {reads[i].rows:,} rows, {dropped:,} dropped")
-    return [
-        Part(read.reading.source, read.reading.split, task.rows, task.texts, read.reading.texts.key, read.part_rows,
-             read.reading.place, task.images, read.image_content, task.out, stage.key)
-        for read, task, stage in zip(reads, tasks, stages, strict=True)
-    ]  # fmt: skip
-
-
-def _wanted(path: Path, manifest: Manifest) -> pa.Table:
-    """The columns of an index that decisions need; an order by an unknown field is refused here."""
-    with pa.memory_map(str(path)) as source:
-        available = pa.ipc.open_file(source).schema.names
-    columns = deciding_columns(manifest)
-    missing = [name for name in columns if name not in available]
-    if missing:
-        raise ManifestError([f"mixture.order.by: {missing[0]!r}; allowed: {', '.join(sorted(available))}, meta.NAME"])
-    return read_table(path, columns)
-
-
 def _finish(
     plan: Plan,
-    reads: Sequence[Read],
-    benchmark_reads: Sequence[Read],
+    sources: Sources,
+    prepared: Prepared,
+    taught: Taught,
     warnings: list[Warned],
     final: Path,
     options: BuildOptions,
     engine: LocalEngine,
     say: Say,
 ) -> None:
-    manifest = plan.manifest
-    parts = _indexes(reads, manifest, manifest.filters, options.work, engine, say)
-    benchmark_parts = _indexes(benchmark_reads, manifest, None, options.work, engine, say)
-    rows = gather([(part.source, part.split, pl.DataFrame(_wanted(part.index, manifest))) for part in parts], manifest)
-    compared = compare(
-        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at, quiet=options.quiet
-    )
-    engine.close()  # the next workers start fresh; these hold what the stages before needed
-    pa.default_memory_pool().release_unused()
+    manifest, compared = plan.manifest, prepared.compared
+    parts, benchmark_parts = prepared.parts, prepared.benchmark_parts
     decided = decide(
-        rows,
+        prepared.rows,
         manifest,
-        near=compared.near,
         same_picture=compared.same_picture,
-        leaks=compared.leaks,
-        benchmark_uids=compared.benchmark_uids,
+        taught=taught.rows if taught.results else None,
+        targets=taught.targets,
     )
-    del rows
-    notes = [*_benchmark_warnings(plan, compared), *_budget_warnings(plan, decided)]
+    notes = [*_benchmark_warnings(plan, compared), *_budget_warnings(plan, decided), *_teacher_warnings(plan, taught)]
     for warning in notes:
         say(str(warning))
-    sources = sources_table(decided, reads, manifest)
+    table = sources_table(decided, sources.reads, manifest)
     say(f"decide  {manifest.name}: {len(decided.rows):,} rows, " + _by_stage(decided))
     partial = final.with_name(f".{final.name}.partial")
     units = [
@@ -222,7 +132,7 @@ def _finish(
             manifest.sources[read.reading.source].category,
             manifest.sources[read.reading.source].license,
         )
-        for read, part in zip(reads, parts, strict=True)
+        for read, part in zip(sources.reads, parts, strict=True)
     ]
     try:
         partial.mkdir(parents=True, exist_ok=True)
@@ -230,6 +140,7 @@ def _finish(
             leftover.unlink(missing_ok=True)
         spill = options.work / "spill" / f"{final.name}-{key_of(str(final.absolute()))[:8]}"
         files = write_build(partial, spill, units, decided, manifest, engine, quiet=options.quiet)
+        files |= write_generated(partial, taught, placed_targets(decided))
         if compared.leaks is not None and compared.benchmarks is not None:
             pairs = [pair for part in benchmark_parts for pair in zip(part.rows, part.part_rows, strict=True)]
             files |= write_leaks(partial, decided.rows, compared.leaks, compared.benchmarks, pairs)
@@ -248,11 +159,12 @@ def _finish(
             files |= write_lookalikes(partial, compared.pictures)
         lock = lock_of(
             plan,
-            [*reads, *benchmark_reads],
+            sources.all,
             decided,
-            sources=sources,
+            sources=table,
             benchmarks=compared.summary,
             compared=compared.counts,
+            generated=generate_facts(taught, manifest, plan.replays),
             files=dict(sorted(files.items())),
             warnings=[warning.text for warning in (*warnings, *notes)],
             digest=final.name,
@@ -290,6 +202,28 @@ def _benchmark_warnings(plan: Plan, compared: Compared) -> list[Warned]:
     return found
 
 
+def _teacher_warnings(plan: Plan, taught: Taught) -> list[Warned]:
+    """Requests that failed, marks of no candidate, strata that are not filled."""
+    found = []
+    for result in taught.results:
+        name = result.job.name
+        where = plan.at("difficulty") if result.job.measures else plan.at("generate", name)
+        if result.job.rows.is_empty():
+            found.append(Warned(where, f"{name}: no row is left for this pass"))
+        if failed := result.account["transient"]:
+            text = f"{name}: {failed:,} requests failed after all tries; the same command asks them again"
+            found.append(Warned(where, text))
+        if unused := unused_marks(result):
+            text = f"generate.{name}.review: {len(unused):,} marks name no candidate, such as {unused[0]}"
+            found.append(Warned(where, text))
+        found += [
+            Warned(where, f"generate.{name}.fill: stratum '{stratum['stratum']}': {stratum['why']}")
+            for stratum in result.filled
+            if stratum["why"] is not None
+        ]
+    return found
+
+
 def _budget_warnings(plan: Plan, decided: Decided) -> list[Warned]:
     """Budgets larger than what their stratum has, and what `decide` noticed."""
     found = [Warned(str(plan.path), text) for text in decided.warnings]
@@ -308,7 +242,7 @@ def _budget_warnings(plan: Plan, decided: Decided) -> list[Warned]:
 
 def _by_stage(decided: Decided) -> str:
     counted = decided.rows.filter(pl.col("stage").is_not_null()).group_by("stage").len()
-    order = ("ingest", "filter", "dedup", "decontaminate", "mix")
+    order = ("ingest", "filter", "dedup", "decontaminate", "difficulty", "generate", "mix")
     found = dict(counted.iter_rows())
     kept = decided.rows.height - sum(found.values())
     return ", ".join([f"{kept:,} kept", *(f"{found[s]:,} dropped by {s}" for s in order if s in found)])

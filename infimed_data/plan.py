@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from infimed_data.errors import ManifestError, SourceError
+from infimed_data.generate import TeacherMarks, find_replays, read_reviews, refused_teachers
 from infimed_data.manifest import Manifest, Positions, Reads, load_manifest, place_of
 from infimed_data.source_stages import Reading, open_source
 from infimed_data.storage.stages import Fingerprints
@@ -43,6 +44,14 @@ class Plan:
     fingerprints: Fingerprints
     expected_inputs: Mapping[str, Any] | None
     """Inputs that a lock file promises."""
+    replays: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    """File and digest of each teacher that replays finished answers."""
+    teacher_marks: TeacherMarks = field(default_factory=dict)
+    """What reviewers said of candidates, by pass."""
+
+    def beside(self, *loc: str | int) -> Path:
+        """Folder of the manifest that sets a key; manifests may extend one another."""
+        return self.positions[loc][0].parent if loc in self.positions else self.path.parent
 
     def at(self, *loc: str | int) -> str:
         """`file:line` of a key of the manifest."""
@@ -73,11 +82,17 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
                 problems += error.problems
             except SourceError as error:
                 faults.append(error)
+    plan.replays, missing = find_replays(manifest, root, plan.fingerprints, plan.at)
+    problems += [*missing, *refused_teachers(manifest, plan.at)]
     if problems:
         raise ManifestError([*problems, *map(str, faults)])
     if faults:
         raise SourceError("\n".join(map(str, faults)))
-    plan.marks = dict(lock.get("review", {})) if lock is not None else _marks(plan)
+    if lock is not None:
+        plan.marks = dict(lock.get("review", {}))
+        plan.teacher_marks = {name: dict(marks) for name, marks in lock.get("candidate_review", {}).items()}
+    else:
+        plan.marks, plan.teacher_marks = _marks(plan), read_reviews(manifest, plan.beside, plan.at)
     return plan
 
 
@@ -88,8 +103,7 @@ def _marks(plan: Plan) -> dict[str, bool]:
         return {}
     key = ("decontaminate", "review")
     where = plan.at(*key)
-    folder = plan.positions[key][0].parent if key in plan.positions else plan.path.parent
-    file = folder / name
+    file = plan.beside(*key) / name
     try:
         lines = file.read_text("utf-8-sig").split("\n")  # a text may hold other characters that end lines
     except (OSError, UnicodeDecodeError) as error:

@@ -20,11 +20,13 @@ class Progress:
         self._start = time.monotonic()
         self._last = self._start
         self._shown = False
+        self._note = ""
         self._live = sys.stderr.isatty()
 
-    def add(self, count: int) -> None:
-        """Counts `count` more units done."""
+    def add(self, count: int, note: str = "") -> None:
+        """Counts `count` more units done; `note` stands at the end of the line."""
         self._count += count
+        self._note = note
         now = time.monotonic()
         pause = 0.2 if self._live else 5.0
         if self.quiet or now - self._start < SHOW_AFTER_S or (self._shown and now - self._last < pause):
@@ -38,6 +40,7 @@ class Progress:
         left = (self.total - self._count) / rate if rate and self.total else 0.0
         of_total = f"/{self.total:,}" if self.total else ""
         line = f"{self.label}: {self._count:,}{of_total} {self.unit}  {rate:,.0f}/s  {_clock(left)} left"
+        line += f"  {self._note}" if self._note else ""
         sys.stderr.write(f"{before}{line:<79}{after}")
         sys.stderr.flush()
 

@@ -17,6 +17,7 @@ __all__ = [
     "BENCHMARKS",
     "CATEGORIES",
     "CONFIRMED",
+    "DIFFICULTY",
     "DROPS",
     "EVIDENCE",
     "IMAGES",
@@ -276,7 +277,10 @@ SAMPLES = pa.schema(
         ("rl_position", pa.int64()),
     ]
 )
-"""Every kept row. `output` is `sft`, `rl` or `sft+rl`; a position counts from 0 within its split."""
+"""Every kept row. `output` is `sft`, `rl` or `sft+rl`; a position counts from 0 within its split. Where a teacher wrote
+for the row, `rationale` and its measures are those of the best trace (empty: the row keeps a bare answer), and
+`sft_position` is that trace's; the places of further ones are in `candidates`. `pass_rate` is that of the model to be
+trained, where it was measured, else the teacher's, else the source's."""
 
 DROPS = pa.schema(
     [
@@ -348,6 +352,24 @@ EVIDENCE = pa.schema([("digest", pa.string()), ("width", pa.int32()), ("height",
 ORIGINS = pa.schema([("uid", pa.string()), ("file", pa.string()), ("row_number", pa.int64())])
 """Where each row was read: file within its source's location, and position in it from 0. The only table that changes
 when a source's rows come in another order."""
+
+DIFFICULTY = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("pass_rate", pa.float64()),
+        ("correct", pa.int32()),
+        ("wrong", pa.int32()),
+        ("unverifiable", pa.int32()),
+        ("truncated", pa.int32()),
+        ("failed", pa.int32()),
+        ("kept", pa.bool_()),
+        ("rule", pa.string()),
+        ("value", pa.string()),
+        ("limit", pa.string()),
+    ]
+)
+"""How hard rows are for the model to be trained: its trials by how they ended, the share of right ones among those that
+say something, and where `rl` may not draw the row (`kept` is false) the rule, value and limit."""
 
 SOURCES = pa.schema(
     [

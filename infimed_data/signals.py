@@ -5,6 +5,7 @@ Filters only compare signals with limits, so changing a limit recomputes no sign
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ from infimed_data.images import Canvas, Look, blob_digest, finish, look
 from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import Place, is_cell, split_cell
 from infimed_data.storage.stages import read_table, write_table
+from infimed_data.storage.tables import text_cell
 from infimed_data.text import SPECIAL_TOKENS, normalise
 from infimed_data.words import word_digests, word_lists
 
@@ -281,10 +283,14 @@ def read_placed(images: Sequence[PlacedImage], *, max_bytes: int) -> Iterator[tu
 def _cells(
     place: Place, path: str, group: int, column: str, wanted: list[tuple[int, str]], max_bytes: int
 ) -> Iterator[tuple[str, bytes | Reject]]:
-    """Image bytes of rows of one row group; a column is binary, or a struct with `bytes` (and a `path` beside it)."""
+    """Image bytes of rows of one row group; a column is binary, base64 text, or a struct with `bytes` and a `path`."""
     name, _, item = column.partition("[")
     at = dict(wanted)
     first = 0
+    if not path.endswith(".parquet"):
+        for ref in at.values():
+            yield ref, _cell_bytes(text_cell(place, path, group, name), "", max_bytes)
+        return
     try:
         parquet = pq.ParquetFile(place.path(path))
         for batch in parquet.iter_batches(64, row_groups=[group], columns=[name]):
@@ -303,7 +309,12 @@ def _cell_bytes(value: Any, item: str, max_bytes: int) -> bytes | Reject:
         value = value[int(item.rstrip("]"))]
     if isinstance(value, dict):
         value = value.get("bytes")
-    if not isinstance(value, bytes):
+    if isinstance(value, str):
+        try:
+            value = base64.b64decode("".join(value.rpartition(",")[2].split()), validate=True)
+        except ValueError as error:
+            return Reject("image_unreadable", f"base64: {error}")
+    if not isinstance(value, bytes) or not value:
         return Reject("image_missing", "empty cell")
     if len(value) > max_bytes:
         return Reject("image_too_large", f"{len(value)} bytes", f"{max_bytes} bytes")

@@ -64,8 +64,9 @@ class Reading:
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """Digest of each table file, by its name in the place."""
-        return {file.name: self._digest(file.name.partition("!")[0]) for file in self.files}
+        """Digest of each table file, and of each file that is read beside them, by its name in the place."""
+        names = (*(file.name for file in self.files), *self.adapter.beside(self.context))
+        return {name: self._digest(name.partition("!")[0]) for name in names}
 
     def _digest(self, name: str) -> str:
         path = self.place.path(name)

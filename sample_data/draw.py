@@ -10,10 +10,15 @@ import argparse
 from pathlib import Path
 
 from disk import World, write_json
+from layout_benchmarks import write_benchmarks
 from layout_chat import write_chat, write_llava, write_llava_cot
+from layout_exams import write_exams
+from layout_instructions import write_instructions
+from layout_medical_vqa import write_medical_vqa
 from layout_slake import write_slake, write_slake_validate
 from layout_text import write_medical_o1, write_medmcqa, write_medqa, write_pubmedqa
 from layout_vqa_rad import write_vqa_rad, write_vqa_rad_hub, write_vqa_rad_osf
+from traces import write_traces
 
 
 def write_world(world: World) -> None:
@@ -24,12 +29,17 @@ def write_world(world: World) -> None:
     write_slake(world)
     write_slake_validate(world)
     medqa_test = write_medqa(world)
-    write_medmcqa(world, medqa_test)
+    mcqa = write_medmcqa(world, medqa_test)
     write_pubmedqa(world)
     write_medical_o1(world)
     write_llava(world, rad)
     write_llava_cot(world)
     write_chat(world)
+    write_benchmarks(world)
+    write_instructions(world)
+    write_exams(world)
+    write_medical_vqa(world)
+    write_traces(world, rad, mcqa)
     write_json(world.root / "planted.json", world.planted, indent=1)
 
 

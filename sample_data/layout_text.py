@@ -126,8 +126,8 @@ _HUB_ORDER: Final = (
 )
 
 
-def write_medmcqa(world: World, medqa_test: list[Row]) -> None:
-    """`medmcqa/` as JSON lines with `cop` from 1, and `medmcqa_hub/` as Parquet with `cop` from 0."""
+def write_medmcqa(world: World, medqa_test: list[Row]) -> list[Row]:
+    """`medmcqa/` as JSON lines with `cop` from 1, and `medmcqa_hub/` as Parquet with `cop` from 0; its clean rows."""
     items: list[Row] = written("exam")["short"]
     train = [_mcqa(item) for item in items[:23]]
     dev = [_mcqa(item) for item in items[23:30]]
@@ -168,6 +168,7 @@ def write_medmcqa(world: World, medqa_test: list[Row]) -> None:
         "mirror", "medmcqa_hub train and validation", "rows 0 to 9 of medmcqa train and 0 to 4 of dev, cop one lower"
     )
     world.plant("unlabelled_test", "medmcqa_hub/data/test-00000-of-00001.parquet", "rejected or answerless: cop is -1")
+    return train[:23]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -89,6 +89,16 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
+    def text(self, selector: str) -> Any:
+        """What an element says."""
+        return self.ask(f"document.querySelector({json.dumps(selector)}).textContent.trim()")
+
+    def choose(self, selector: str, value: str) -> None:
+        """Gives a field a value, as a person would."""
+        field = f"document.querySelector({json.dumps(selector)})"
+        self.ask(f"{field}.value = {json.dumps(value)}")
+        self.ask(f"{field}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+
     def press(self, key: str) -> None:
         """Presses a key that writes a character."""
         self.do("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)

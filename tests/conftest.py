@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from tiny_qwen import tiny_qwen
 
 from infimed_train.vision_imports import make_torchvision_importable
+
+if TYPE_CHECKING:
+    from traced_build import Asked
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("INFIMED_SHARED", PROJECT.parent / "shared"))
@@ -45,6 +49,14 @@ def demo_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def asked(demo_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """The demo build with teachers' traces, and what came of asking them."""
+    from traced_build import write_traced_build
+
+    return write_traced_build(demo_build, tmp_path_factory.mktemp("traced") / "demo" / demo_build.name)
 
 
 @pytest.fixture(scope="session")

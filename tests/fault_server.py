@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any
@@ -30,12 +30,16 @@ FAULTS = (
 )
 
 
+Answer = Callable[[Mapping[str, Any], str, int], tuple[str, str]]
+"""(text, finish_reason) of a request's choice, from its body, its key and the number of the choice."""
+
+
 class Script:
     """What the server does: latency, faults by share, and what it has counted."""
 
     def __init__(
         self, *, faults: Mapping[str, float] | None = None, latency_s: float = 0.0, tries: int = 1, seed: int = 0,
-        retry_after_s: float = 1.0, salt: str = "",
+        retry_after_s: float = 1.0, salt: str = "", answer: Answer | None = None,
     ) -> None:  # fmt: skip
         self.faults = dict(faults or {})
         for name in self.faults:
@@ -47,6 +51,7 @@ class Script:
             retry_after_s,
             salt,
         )
+        self.answer = answer
         self.asked: Counter[str] = Counter()
         """Requests by key, whatever came of them."""
         self.answered: Counter[str] = Counter()
@@ -158,7 +163,7 @@ class _Connection(asyncio.Protocol):
         if status:
             self._send(status, content, extra)
             return
-        body = json.dumps(_completion(request, key, fault, script.salt)).encode()
+        body = json.dumps(_completion(request, key, fault, script)).encode()
         if fault in ("truncated", "empty"):
             self._send(200, body[: len(body) // 2] if fault == "truncated" else b"")
         elif fault == "html-200":
@@ -237,12 +242,15 @@ def _refusal(script: Script, request: dict[str, Any], fault: str | None) -> tupl
     return 0, "", b""
 
 
-def _completion(request: dict[str, Any], key: str, fault: str | None, salt: str) -> dict[str, Any]:
+def _completion(request: dict[str, Any], key: str, fault: str | None, script: Script) -> dict[str, Any]:
     count = 1 if fault == "one-choice" else request.get("n", 1)
     choices = []
     for number in range(count):
-        message: dict[str, Any] = {"role": "assistant", "content": answer_to(key) + salt}
-        choice: dict[str, Any] = {"index": number, "message": message, "finish_reason": "stop"}
+        content, finish = answer_to(key) + script.salt, "stop"
+        if script.answer is not None:
+            content, finish = script.answer(request, key, number)
+        message: dict[str, Any] = {"role": "assistant", "content": content}
+        choice: dict[str, Any] = {"index": number, "message": message, "finish_reason": finish}
         if fault == "length":
             choice["finish_reason"] = "length"
         if fault == "reasoning":

@@ -6,15 +6,13 @@ Rows here are invented. Tests named `real` read the original releases where they
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from adapter_rows import put_images, put_json, put_lines, put_parquet, read, rule
+from conftest import REAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -30,73 +28,11 @@ from infimed_data.adapters.reading import (
     text_of,
 )
 from infimed_data.errors import ManifestError, SourceError
-from infimed_data.schema import ImageSlot, Reject, Sample, Turn, why_absent
+from infimed_data.schema import ImageSlot, Reject, Turn
 from infimed_data.storage.places import Place
-from infimed_data.storage.tables import TableRow, plan_shards, read_rows
+from infimed_data.storage.tables import TableRow
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no original releases at {REAL}")
-
-
-def read(name: str, location: Path, split: str = "train", **options: Any) -> tuple[list[Sample], Counter[str]]:
-    """(samples, rejected rows by rule) of one split, read the way the pipeline reads it."""
-    adapter = load_adapter(name)
-    assert split in adapter.splits
-    context = Context(Place(location), split, adapter.options.model_validate(options))
-    files = adapter.tables(context)
-    context = replace(context, evidence=adapter.evidence(files, context))
-    samples, rejected = [], Counter[str]()
-    for shard in (shard for file in files for shard in plan_shards(context.place, file)):
-        for row in read_rows(context.place, shard):
-            if not isinstance(row, TableRow):
-                rejected[row[1].rule] += 1
-                continue
-            try:
-                found = adapter.sample(row, context)
-            except Reject as reject:
-                rejected[reject.rule] += 1
-                continue
-            missing = next(filter(None, map(why_absent, found.images)), None) if found is not None else None
-            if missing is not None:
-                rejected[missing.rule] += 1
-            elif found is not None:
-                samples.append(found)
-    return samples, rejected
-
-
-def put_json(path: Path, content: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    return path
-
-
-def put_lines(path: Path, rows: Iterable[object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def put_parquet(path: Path, rows: list[dict[str, Any]], features: dict[str, Any] | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(rows)
-    if features is not None:
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    pq.write_table(table, path)
-    return path
-
-
-def put_images(root: Path, *names: str) -> None:
-    """Empty files: an adapter only finds images, it does not open them."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def rule(function: Any, *args: Any, **keywords: Any) -> str:
-    """The rule that the call is refused with."""
-    with pytest.raises(Reject) as caught:
-        function(*args, **keywords)
-    return caught.value.rule
 
 
 # The registry
@@ -108,25 +44,37 @@ def test_every_adapter_says_what_it_reads_and_names_what_is_absent(name: str, tm
     assert set(adapter.eval_splits) <= set(adapter.splits)
     (tmp_path / "notes.txt").touch()
     for split in adapter.splits:
-        with pytest.raises(SourceError, match=r"expected .*(json|parquet)"):
+        with pytest.raises(SourceError, match=r"expected .*(json|parquet|csv|txt|train|test)"):
             adapter.tables(Context(Place(tmp_path), split, adapter.options()))
 
 
 def test_evaluation_splits_are_those_that_papers_report() -> None:
     assert {name: load_adapter(name).eval_splits for name in ADAPTERS} == {
-        "chat": (),
-        "llava": (),
-        "medical_o1": (),
+        **dict.fromkeys(ADAPTERS, ()),
+        "captions": ("test",),
+        "head_qa": ("test",),
+        "iu_xray": ("test", "medevalkit"),
         "medmcqa": ("validation",),
         "medqa": ("test",),
+        "medxpertqa": ("dev", "test"),
+        "mimic_cxr_vqa": ("test",),
+        "mmmu": ("dev", "validation", "test"),
+        "multiple_choice": ("test", "hidden"),
+        "omnimedvqa": ("test",),
+        "path_vqa": ("test",),
+        "pmc_vqa": ("test", "test_clean", "test_2"),
+        "probmed": ("test",),
+        "problems": ("test",),
         "pubmedqa": ("test", "labeled"),
         "slake": ("test",),
+        "vqa": ("test",),
+        "vqa_med_2019": ("test",),
         "vqa_rad": ("test",),
     }
 
 
 def test_an_unknown_adapter_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ManifestError, match=r"allowed: chat, .*did you mean 'slake'"):
+    with pytest.raises(ManifestError, match=r"allowed: captions, .*did you mean 'slake'"):
         load_adapter("slakes")
 
 

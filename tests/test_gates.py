@@ -230,12 +230,15 @@ HOSTILE = (
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
 def test_time_is_linear_in_the_text(piece: str) -> None:
-    def seconds(chars: int) -> float:
+    def once(chars: int) -> float:
         trace = thought(piece * (chars // len(piece)), "B", pattern="eliminate_options", wrong=("A. Pneumothorax",))
         started = time.process_time()
         findings(trace, ALL)
         highlights(trace)
         return time.process_time() - started
 
-    seconds(1000)
+    def seconds(chars: int) -> float:
+        return min(once(chars) for _ in range(3))  # the machine may be busy
+
+    once(1000)
     assert seconds(80_000) < 10 * max(seconds(20_000), 0.01)

@@ -15,8 +15,14 @@ import pytest
 from conftest import PROJECT, place_of_rows, planted_uid
 from PIL import Image, ImageOps
 
+from infimed_data.engine import LocalEngine
+from infimed_data.manifest import Limits
+from infimed_data.picture_stages import Pictures, compare_pictures
 from infimed_data.pipeline import build as run_build
 from infimed_data.plan import BuildOptions
+from infimed_data.signals import ImageTask, measure_images
+from infimed_data.storage.places import Place
+from infimed_data.storage.stages import read_table, write_table
 
 Row = dict[str, Any]
 
@@ -121,7 +127,8 @@ def test_pictures_that_only_look_alike_are_named_and_stay(tmp_path: Path) -> Non
     assert {(each["verdict"], bool(each["reason"])) for each in looked_at} == {("refused", True)}
     assert max(each["score"] for each in looked_at) < 0.7
     counted = built.lock["compared"]["pictures"]
-    assert (counted["examined"], counted["confirmed"]) == (len(looked_at), 0)
+    seen = len(looked_at)
+    assert counted == {"examined": seen, "confirmed": 0, "refused": seen, "left_out": 0, "crowds": 0}
 
 
 def test_another_image_score_looks_at_nothing_again(tmp_path: Path) -> None:
@@ -178,6 +185,54 @@ def test_one_picture_with_very_many_rows(tmp_path: Path) -> None:
     assert len(built.drops()) == 3001
     assert len(built.table("leaks")) == 3001
     assert len(built.table("lookalikes")) <= 3
+
+
+def pictures_of(folder: Path, name: str, refs: dict[str, bytes], *, benchmark: bool = False) -> Pictures:
+    """Measured pictures of a source or a benchmark."""
+    place, out = folder / name, folder / f"{name}.arrow"
+    place.mkdir()
+    for ref, data in refs.items():
+        (place / ref).write_bytes(data)
+    measure_images(ImageTask(Place(place), tuple(sorted(refs)), (), 10**9, 10**9, out))
+    return Pictures(Place(place), out, name, benchmark)
+
+
+def compared(folder: Path, pictures: list[Pictures]) -> pl.DataFrame:
+    return compare_pictures(
+        pictures, within_sources=True, limits=Limits(), work=folder / "work", engine=LocalEngine(1),
+        say=lambda _: None, quiet=True,
+    ).pairs  # fmt: skip
+
+
+BLANK, BROKEN = encoded(Image.new("L", (64, 64))), b"no picture"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({}, None), ({}, {}), ({"a": BLANK}, None), ({"a": BLANK}, {"b": BLANK}), ({"a": BLANK}, {"b": BROKEN}),
+        ({"a": BROKEN}, {"b": BROKEN}), ({"a": BLANK, **SECOND}, {"b": BLANK}),
+    ],
+)  # fmt: skip
+def test_sources_and_benchmarks_without_a_picture_to_compare(
+    tmp_path: Path, ours: dict[str, bytes], theirs: dict[str, bytes] | None
+) -> None:
+    pictures = [pictures_of(tmp_path, "ours", ours)]
+    pictures += [] if theirs is None else [pictures_of(tmp_path, "theirs", theirs, benchmark=True)]
+    assert compared(tmp_path, pictures).is_empty()
+    (tmp_path / "none").mkdir()
+    assert compared(tmp_path / "none", []).is_empty()
+
+
+def test_one_picture_under_100_000_references(tmp_path: Path) -> None:
+    own = pictures_of(tmp_path, "ours", {"a.png": encoded(drawn().resize((101, 101))), **SECOND})
+    held = pictures_of(tmp_path, "theirs", {"h.png": encoded(drawn())}, benchmark=True)
+    table = read_table(own.images)
+    refs = pa.array(["a.png", "b.jpg", *(f"copy-{number}.png" for number in range(100_000))])
+    many = table.take(pa.array([0, 1] + [0] * 100_000)).set_column(0, table.schema.field("ref"), refs)
+    write_table(own.images, many, many.schema)
+    [row] = compared(tmp_path, [own, held]).filter(pl.col("verdict") == "confirmed").to_dicts()
+    assert row["score"] > 0.8
 
 
 def test_a_picture_that_goes_away_while_it_is_compared(tmp_path: Path) -> None:

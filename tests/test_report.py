@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from chromium import chromium, find_chromium
 from conftest import PROJECT, Run
 from hypothesis import given
 from hypothesis import strategies as st
+from parsed_page import HOSTILE, HOSTILE_KEY, Page, check_no_markup, check_policy
 from PIL import Image, ImageDraw
 
 from infimed_data.errors import ManifestError, QueryError, StorageError
@@ -31,13 +30,6 @@ from infimed_data.schema import BENCHMARKS, DROPS, IMAGES, LEAKS, SAMPLES
 from infimed_data.stats import open_build
 
 EVIDENCE = pa.schema([("digest", pa.string()), ("jpeg", pa.binary()), ("width", pa.int32()), ("height", pa.int32())])
-HOSTILE = (
-    '</script><script>window.owned = 1</script></style><img src=x onerror="window.owned = 2">\'"><b>bold</b>'
-    "{{ 7 * 7 }} &lt; \u202egnp.exe \x1b[31m \x00 \x85 \u2028 end"
-)
-"""Text that would leave its element, attribute, script or line, and turn its direction."""
-HOSTILE_KEY = "g:a b\x00\r\n\u2028\x85\u202e\"'<key>"
-"""A key from data that has to come back as it is."""
 OURS, COPY, THEIRS, GONE, ODD = ("a1" * 16, "b2" * 16, "c3" * 16, "d4" * 16, "e5" * 16)
 
 
@@ -135,7 +127,7 @@ LOCK: dict[str, Any] = {
         {"benchmark": "exam", "rows": 1273, "without_image": 0, "images": 0},
         {"benchmark": "quiet", "rows": 10, "without_image": 0, "images": 0},
     ],
-    "compared": {"pictures": {"examined": 1200, "confirmed": 2, "refused": 1197, "passed_over": 1}},
+    "compared": {"pictures": {"examined": 1200, "confirmed": 2, "refused": 1197, "left_out": 1}},
     "review": {"i:a1-a1": True, "t:no longer found": False},
 }
 
@@ -176,47 +168,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(leaks_page(open_build(folder)).decode("utf-8"))
 
 
-class Page(HTMLParser):
-    """A page as a browser's parser sees it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.html = text
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.inside: dict[str, list[str]] = {"style": [], "script": []}
-        self.cards: list[str] = []
-        """The text of each pair."""
-        self._open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        self._open.append(tag)
-        if tag == "article":
-            self.cards.append("")
-        if tag in self.inside:
-            self.inside[tag].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] in self.inside:
-            self.inside[self._open[-1]][-1] += data
-        elif "article" in self._open:
-            self.cards[-1] += data
-
-    def card(self, text: str) -> str:
-        """The only pair with this text, its white space made single spaces."""
-        found = [" ".join(card.split()) for card in self.cards if text in " ".join(card.split())]
-        assert len(found) == 1, [card[:200] for card in found]
-        return found[0]
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
 def section(text: str, title: str) -> list[str]:
     """The lines of a part of the text, each with its runs of white space made one space."""
     blocks = [block.splitlines() for block in text.split("\n\n")]
@@ -241,7 +192,7 @@ def test_text_counts_rows_by_grade_source_and_benchmark(build: Path) -> None:
     ]
     assert section(text, "Benchmarks")[3:] == ["vqa 451 3 3 203 3", "exam 1,273 0 2 0 0", "quiet 10 0 0 0 0"]
     assert text.splitlines()[-2:] == [
-        "1,200 pairs of pictures were examined: 2 confirmed, 1,197 refused, 1 passed over",
+        "1,200 pairs of pictures were examined: 2 confirmed, 1,197 refused, 1 left out",
         "7 distinct pairs; marked so far: 1 right, 1 wrong",
     ]
 
@@ -432,43 +383,15 @@ def test_the_same_build_gives_the_same_bytes(build: Path) -> None:
 
 
 def test_no_data_becomes_markup(page: Page) -> None:
-    assert len(page.all("script")) == 1
-    assert len(page.all("style")) == 2
-    assert not page.all("img")
-    assert not page.all("b") or all(not attributes for attributes in page.all("b"))
-    for tag, attributes in page.elements:
-        assert tag.isascii(), tag
-        assert not any(name.startswith("on") or name in ("src", "style", "srcset", "action") for name in attributes), (
-            tag
-        )
-        assert attributes.get("href", "#").startswith(("#", "data:,")), attributes
+    check_no_markup(page)
     card = page.card("chat/train/2")
     assert '</script><script>window.owned = 1</script></style><img src=x onerror="window.owned = 2">\'"><b>bold' in card
     assert "{{ 7 * 7 }} &lt;" in card
     assert r"\u202egnp.exe \x1b[31m \x00 \x85 \u2028 end" in card
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069]", page.html)
 
 
 def test_no_data_in_script_and_the_policy_admits_nothing_else(page: Page) -> None:
-    (policy,) = (meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
-    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
-
-    def hashes(texts: Sequence[str]) -> str:
-        digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
-        return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-    assert rules == {
-        "default-src": "'none'",
-        "img-src": "data:",
-        "style-src": hashes(page.inside["style"]),
-        "script-src": hashes(page.inside["script"]),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    folder = PROJECT / "infimed_data" / "report"
-    assert page.inside["script"] == [(folder / "leaks.js").read_text("utf-8")]
-    assert page.inside["style"][0] == (folder / "leaks.css").read_text("utf-8")
-    assert "http" not in page.html.replace("http-equiv", "")
+    check_policy(page, "leaks")
 
 
 def test_readable_keeps_lines_and_shows_what_could_mislead() -> None:
@@ -565,23 +488,15 @@ def test_the_page_in_a_browser(build: Path, tmp_path: Path) -> None:
     with chromium(tmp_path) as browser:
         browser.open(file)
 
-        def text(selector: str) -> Any:
-            return browser.ask(f"document.querySelector({json.dumps(selector)}).textContent.trim()")
-
         def shown() -> list[str]:
             cards = browser.ask("[...document.querySelectorAll('article:not([hidden])')].map(c => c.dataset.mark)")
             return [json.loads(card)["pair"] for card in cards]
 
-        def choose(selector: str, value: str) -> None:
-            field = f"document.querySelector({json.dumps(selector)})"
-            browser.ask(f"{field}.value = {json.dumps(value)}")
-            browser.ask(f"{field}.dispatchEvent(new Event('input', {{bubbles: true}}))")
-
-        assert text("#progress") == "1 of 7 marked (and 1 not on this page)"
+        assert browser.text("#progress") == "1 of 7 marked (and 1 not on this page)"
         assert browser.ask("typeof window.owned") == "undefined"
         browser.press("j")
         browser.press("r")
-        assert text("#n1 .effect") == "The next build drops 1 training row for this match."
+        assert browser.text("#n1 .effect") == "The next build drops 1 training row for this match."
         browser.press("j")
         assert browser.ask("document.activeElement.id") == "n2"
         assert (
@@ -590,7 +505,7 @@ def test_the_page_in_a_browser(build: Path, tmp_path: Path) -> None:
         )
         browser.press("b")
         browser.press("b")
-        assert text("#n2 .front") == "benchmark picture"
+        assert browser.text("#n2 .front") == "benchmark picture"
         assert browser.ask("getComputedStyle(document.querySelector('#n2 .layer.ours')).visibility") == "hidden"
         browser.press("t")
         assert browser.ask("document.querySelector('#n2 .turn').ariaPressed") == "true"
@@ -598,16 +513,18 @@ def test_the_page_in_a_browser(build: Path, tmp_path: Path) -> None:
         browser.press("w")
         browser.press("j")
         browser.ask("document.querySelector('#n4 .wrong').click()")
-        assert text("#progress") == "4 of 7 marked (and 1 not on this page)"
+        assert browser.text("#progress") == "4 of 7 marked (and 1 not on this page)"
         browser.press("u")
-        assert text("#progress") == "3 of 7 marked (and 1 not on this page)"
+        assert browser.text("#progress") == "3 of 7 marked (and 1 not on this page)"
 
-        choose("#marked", "none")
+        browser.choose("#marked", "none")
         assert len(shown()) == 4
-        choose("#marked", "")
-        choose("#search", "CRUSHING RETRO")
+        browser.choose("#marked", "")
+        browser.choose("#search", "CRUSHING RETRO")
         assert shown() == ["t:near", "t:long"]
-        choose("[data-facet=action]", browser.ask("document.querySelector('[data-facet=action]').options[2].value"))
+        browser.choose(
+            "[data-facet=action]", browser.ask("document.querySelector('[data-facet=action]').options[2].value")
+        )
         assert shown() == ["t:near"]
         assert (
             browser.ask("document.querySelector('[data-facet=action]').selectedOptions[0].textContent")
@@ -617,9 +534,9 @@ def test_the_page_in_a_browser(build: Path, tmp_path: Path) -> None:
         assert len(shown()) == 7
 
         browser.open(file)
-        assert text("#progress") == "3 of 7 marked (and 1 not on this page)"
-        assert text("#n1 .state") == "marked here"
-        assert text("#n7 .state") == "marked in this build"
+        assert browser.text("#progress") == "3 of 7 marked (and 1 not on this page)"
+        assert browser.text("#n1 .state") == "marked here"
+        assert browser.text("#n7 .state") == "marked in this build"
         browser.ask("document.querySelector('#save').click()")
         review = tmp_path / "review.jsonl"
         browser.wait(review.exists)

@@ -411,16 +411,16 @@ def test_explains_a_select(build: Build) -> None:
 
 
 def test_further_tables_of_the_build_are_there(build: Build) -> None:
-    pq.write_table(pa.table({"uid": ["rad/train/1", "rad/train/1"]}), build.path / "candidates.parquet")
+    pq.write_table(pa.table({"uid": ["rad/train/1", "rad/train/1"]}), build.path / "attempts.parquet")
     pq.write_table(pa.table({"x": [1]}), build.path / "odd name.parquet")
     pq.write_table(pa.table({"x": [1]}), build.path / "sources.parquet")
     again = open_build(build.path)
-    assert again.tables == ("candidates", "drops", "images", "origins", "samples", "sources")
+    assert again.tables == ("attempts", "drops", "images", "origins", "samples", "sources")
     assert ask(again, "SELECT source, kept FROM sources ORDER BY kept") == [
         {"source": "slake", "kept": 0},
         {"source": "rad", "kept": 3},
     ]
-    assert "candidates  2 rows" in why(again, "rad/train/1")
+    assert "attempts    2 rows" in why(again, "rad/train/1")
 
 
 def test_gives_the_first_rows_and_distinct_names(build: Build) -> None:
@@ -674,6 +674,8 @@ def test_table_shows_null_and_nothing(build: Build) -> None:
         "NULL     true  1.5",
         "(1 row)",
     ]
+    short = "SELECT 0.97::FLOAT AS a, round(1 / 3::FLOAT, 2)::FLOAT AS b, NULL::FLOAT AS c, 'nan'::FLOAT AS d"
+    assert as_csv(query(build, short)).splitlines()[1].split(",")[:3] == ["0.97", "0.33", ""]
     assert as_table(query(build, "SELECT uid FROM samples WHERE false")).splitlines() == ["uid", "───", "(0 rows)"]
     assert "(0 rows)" in as_table(query(build, "SELECT uid FROM samples WHERE false"), width=20)
 

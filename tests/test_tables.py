@@ -22,7 +22,7 @@ from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
 from infimed_data.storage import documents, tables
 from infimed_data.storage.places import ImageFinder, Place, is_cell, split_cell, tidy_name
-from infimed_data.storage.tables import TableFile, TableRow, parquet_schema, plan_shards, read_rows
+from infimed_data.storage.tables import TableFile, TableRow, parquet_schema, plan_shards, read_rows, text_cell
 
 ROWS = [{"n": number, "text": "é漢" * number, "nested": {"list": [number, None]}} for number in range(40)]
 
@@ -256,6 +256,25 @@ def test_parquet_rows_know_their_cell(size: int, tmp_path: Path, monkeypatch: py
     assert (ref, is_cell(ref)) == ("a.parquet#2:1:image", True)
     assert split_cell(ref) == ("a.parquet", 2, 1, "image")
     assert len(plan_shards(Place(tmp_path), TableFile("a.parquet"))) == (3 if size == 1 else 1)
+
+
+def test_a_row_can_be_told_which_of_its_images_are_there(tmp_path: Path) -> None:
+    """Paths are read beside the bytes, never the bytes: null, one image, a list of two, an empty list, base64 text."""
+    image = {"bytes": b"x" * 1000, "path": "a.png"}
+    rows: list[dict[str, Any]] = [
+        {"image": None, "images": [image, image], "text": "eA=="},
+        {"image": image, "images": [], "text": None},
+        {"image": {"bytes": b"y", "path": None}, "images": None, "text": ""},
+    ]
+    put_parquet(tmp_path / "a.parquet", rows)
+    columns = ("image", "images", "text", "not_there")
+    found = read(tmp_path, "a.parquet", image_columns=columns, told=columns)
+    path, nothing = {"path": "a.png"}, {"path": None}
+    assert [row.data for row in found if isinstance(row, TableRow)] == [
+        {"image": None, "images": [path, path], "text": "eA=="},
+        {"image": path, "images": [], "text": None},
+        {"image": nothing, "images": None, "text": ""},
+    ]
 
 
 @pytest.mark.parametrize("keep", [0, 3, 50, -1])
@@ -499,3 +518,56 @@ def test_files_come_before_archive_members_and_two_archives_are_ambiguous(tmp_pa
     assert finder.find("images/2.png") == "a.zip!images/2.png"
     put_archive(tmp_path / "b.tar", {"images/2.png": b"b"})
     assert rule(ImageFinder(Place(tmp_path)).find, "images/2.png") == "image_ambiguous"
+
+
+# Other shapes of tables
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_cell_of_a_text_table_is_found_again_by_its_place(end: bytes, bom: bytes, tmp_path: Path) -> None:
+    """Quoted line breaks, blank lines and letters of several bytes stand before it."""
+    lines = [b"id\tquestion\timage", b'1\t"two\nlines"\tAAAA', b"", "2\tÄrzte 医\tBBBB".encode(), b"3\t\tCCCC"]
+    (tmp_path / "a.tsv").write_bytes(bom + end.join(lines) + end)
+    rows = [row for row in read(tmp_path, "a.tsv") if isinstance(row, TableRow)]
+    assert [row.data["image"] for row in rows] == ["AAAA", "BBBB", "CCCC"]
+    refs = [row.cell("image") for row in rows]
+    assert all(map(is_cell, refs))
+    found = [text_cell(Place(tmp_path), "a.tsv", split_cell(ref).row_group, "image") for ref in refs]
+    assert found == ["AAAA", "BBBB", "CCCC"]
+    assert text_cell(Place(tmp_path), "a.tsv", split_cell(refs[0]).row_group, "picture") is None
+
+
+def test_plain_text_is_split_at_its_delimiter(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text('1|say "x|y"|yes\n\n2|no\n', encoding="utf-8")
+    rows = read(tmp_path, "a.txt", delimiter="|")
+    assert [row.data for row in rows if isinstance(row, TableRow)] == [
+        {"1": "1", "2": 'say "x', "3": 'y"', "4": "yes"},
+        {"1": "2", "2": "no"},
+    ]
+    with pytest.raises(SourceError, match="unknown table format"):
+        read(tmp_path, "a.txt")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_object_of_lists_gives_each_row_its_lists_name(
+    whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "WHOLE_JSON_BYTES", 1 << 20 if whole else 1)
+    (tmp_path / "a.json").write_text('{"train": [{"n": 1}, {"n": 2}], "val": [{"n": 3}, 4]}', encoding="utf-8")
+    rows = read(tmp_path, "a.json", lists=True)
+    assert [(row.key, row.number, row.data["n"]) for row in rows if isinstance(row, TableRow)] == [
+        ("train", 0, 1), ("train", 1, 2), ("val", 2, 3),
+    ]  # fmt: skip
+    assert [row[1].rule for row in rows if not isinstance(row, TableRow)] == ["invalid_json"]
+    (tmp_path / "a.json").write_text('{"train": {"n": 1}}', encoding="utf-8")
+    with pytest.raises(SourceError, match="expected an object of lists of rows"):
+        read(tmp_path, "a.json", lists=True)
+
+
+def test_each_element_of_an_inner_list_is_a_row(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"id": 1, "qa": [{"q": "a"}, {"q": "b"}]}, {"id": 2}]', encoding="utf-8")
+    rows = read(tmp_path, "a.json", each="qa")
+    assert [row.data for row in rows if isinstance(row, TableRow)] == [
+        {"id": 1, "q": "a"}, {"id": 1, "q": "b"}, {"id": 2},
+    ]  # fmt: skip

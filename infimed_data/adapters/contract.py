@@ -57,6 +57,11 @@ def no_evidence(files: Sequence[TableFile], context: Context) -> Mapping[str, An
     return {}
 
 
+def nothing_beside(context: Context) -> list[str]:
+    """For adapters that read no file beside the rows."""
+    return []
+
+
 @dataclass(frozen=True)
 class Adapter:
     """One layout of rows: which files hold a split, and how a row becomes a `Sample`."""
@@ -68,6 +73,8 @@ class Adapter:
     options: type[AdapterOptions] = AdapterOptions
     evidence: Callable[[Sequence[TableFile], Context], Mapping[str, Any]] = no_evidence
     """Facts about the files that rows need (JSON-like, small), such as whether a label counts from 0 or 1."""
+    beside: Callable[[Context], list[str]] = nothing_beside
+    """Files that `evidence` reads beside the rows: when they change, the rows are read again."""
     splits: tuple[str, ...] = ("train",)
     eval_splits: tuple[str, ...] = ()
     """Splits that published results are measured on: training on one is warned about."""

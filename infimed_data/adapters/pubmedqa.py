@@ -43,6 +43,11 @@ def tables(context: Context) -> list[TableFile]:
     return find_tables(context, *patterns, expected=f"PubMedQA's {name} or {folder}/*.parquet")
 
 
+def beside(context: Context) -> list[str]:
+    """The file of official test labels, for the splits that rest on it."""
+    return context.place.find(_TEST_IDS)[:1] if context.split in ("train", "test") else []
+
+
 def evidence(files: Sequence[TableFile], context: Context) -> Mapping[str, Any]:
     """`test_labels`: the official test labels by PMID, for the splits that rest on them."""
     if context.split not in ("train", "test"):
@@ -95,6 +100,7 @@ ADAPTER = Adapter(
     tables=tables,
     sample=sample,
     evidence=evidence,
+    beside=beside,
     splits=("train", "test", "labeled", "artificial", "unlabeled"),
     eval_splits=("test", "labeled"),
 )

@@ -44,6 +44,8 @@ SHORT_WORDS = 8
 _THOUGHTS = (("<|begin_of_thought|>", "<|end_of_thought|>"), ("<think>", "</think>"))
 _SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
 _CONCLUSION = ("<CONCLUSION>", "</CONCLUSION>")
+_STEPS, _FINAL = "### Let's think step by step", re.compile(r"### The final answer is\s*:?")
+"""Where Mulberry's steps begin and end."""
 
 _PART_NUMBER = re.compile(r"[-_.]?\d+(?:-of-\d+)?(?=\.\w+$)")
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
@@ -263,7 +265,7 @@ def exchange(messages: object, *, images: int) -> Exchange:
 
 
 def split_thought(text: str) -> tuple[str, str]:
-    """(reasoning, answer) of an assistant's text: OpenThoughts' marks, `<think>`, or LLaVA-CoT's stages.
+    """(reasoning, answer) of an assistant's text: OpenThoughts' marks, `<think>`, LLaVA-CoT's or Mulberry's stages.
 
     Raises `Reject`: `unclosed_thought` (a mark without its partner, as in a reply cut short), `misplaced_thought`
     (several thoughts, or text where none belongs).
@@ -274,6 +276,11 @@ def split_thought(text: str) -> tuple[str, str]:
         if tail:
             raise Reject("misplaced_thought", tail, f"nothing after {_CONCLUSION[1]}")
         return thought, answer
+    marked = any(mark in text for pair in _THOUGHTS for mark in pair)
+    if not marked and _STEPS in text and (finals := list(_FINAL.finditer(answer))):
+        if len(finals) > 1:
+            raise Reject("misplaced_thought", f"{len(finals)} final answers", "one")
+        return answer[: finals[0].start()].strip(), answer[finals[0].end() :].strip()
     for opening, closing in _THOUGHTS:
         if opening in text or closing in text:
             head, thought, answer = _between(text, opening, closing)

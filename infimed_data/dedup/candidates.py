@@ -57,7 +57,7 @@ class Candidates:
     capped_buckets: int
     """Groups of hashes or features that were too large to compare each with each."""
     skipped: int
-    """Comparisons of hashes or features that this saved."""
+    """Comparisons of hashes or features (not of pictures) that this saved, group by group."""
     cut: int
     """Pairs left out because both images have enough stronger ones."""
 

@@ -1,8 +1,10 @@
 """The manifest: what a user asks for, typed and frozen. `load_manifest` reads YAML and names every fault with its line.
 
-A manifest's fields are the records of models.py; the meaning of each stands under it.
+A manifest's fields are the records of models.py and, for teachers' reasoning, generate.py and
+infimed_data/teachers/settings.py; the meaning of each stands under it.
 """
 
+from infimed_data.manifest.generate import Difficulty, Generate
 from infimed_data.manifest.loading import Positions, load_manifest, place_of
 from infimed_data.manifest.models import (
     BUDGET_FIELDS,
@@ -30,7 +32,9 @@ __all__ = [
     "ByKind",
     "Decontaminate",
     "Dedup",
+    "Difficulty",
     "Filters",
+    "Generate",
     "Limits",
     "Manifest",
     "Mixture",

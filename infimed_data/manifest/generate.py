@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from infimed_data.manifest.records import Record
 from infimed_data.schema import VERIFIABLE_KINDS, AnswerKind, Category
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Attempts",
     "Difficulty",
     "Drawing",
+    "Failed",
     "Fill",
     "Gates",
     "Generate",
@@ -39,15 +41,15 @@ Revision = Literal["verify", "explore", "correct", "backtrack"]
 """After a wrong conclusion: check each step; take another path; mend the step that is wrong; go back before it."""
 Policy = Literal["shortest", "median_length", "lowest_entropy", "most_diverse", "seeded_random"]
 
+Failed = Literal["drop", "answer_only", "keep"]
+"""What becomes of a sample for which nothing was accepted: it leaves the build, all outputs of it; it keeps a bare
+answer; it stays as its source has it, with the source's rationale where there is one."""
+
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Drawing(_Record):
+class Drawing(Record):
     """How completions are drawn; part of the key that they are remembered under."""
 
     temperature: float = Field(default=1.0, ge=0)
@@ -56,7 +58,7 @@ class Drawing(_Record):
     """Tokens of a completion, reasoning included. For `difficulty`: what the trainer will allow."""
 
 
-class Attempts(_Record):
+class Attempts(Record):
     """How many candidates a sample gets: `start` at once, then `more` at a time until enough are accepted."""
 
     start: int = Field(default=2, ge=1)
@@ -81,7 +83,7 @@ def _evenly() -> Mapping[Pattern, float]:
     return dict.fromkeys(PATTERNS, 1.0)
 
 
-class Reflective(_Record):
+class Reflective(Record):
     """Reflection that is asked for in the instruction, one pattern a candidate."""
 
     patterns: Mapping[Pattern, Annotated[float, Field(gt=0)]] = Field(default_factory=_evenly, min_length=1)
@@ -96,7 +98,7 @@ class Reflective(_Record):
         return patterns
 
 
-class Search(_Record):
+class Search(Record):
     """Attempt, verify, and on a wrong conclusion ask for a revision, without saying what is right."""
 
     depth: int = Field(default=3, ge=1)
@@ -116,7 +118,7 @@ class Search(_Record):
         return patterns
 
 
-class Stability(_Record):
+class Stability(Record):
     """Several candidates; what follows depends on how many of them are right."""
 
     samples: int = Field(default=8, ge=1)
@@ -143,7 +145,7 @@ class Stability(_Record):
         return self
 
 
-class Gates(_Record):
+class Gates(Record):
     """Quality gates that a right candidate must pass; false turns one off."""
 
     answer_leak: bool = True
@@ -181,7 +183,7 @@ class Gates(_Record):
     max_words: int = Field(default=1500, ge=1)
 
 
-class Winners(_Record):
+class Winners(Record):
     """Which accepted candidates become training targets."""
 
     policy: Policy | None = None
@@ -189,11 +191,11 @@ class Winners(_Record):
     falls back to `median_length` for a sample of which some accepted candidate has no entropy. `most_diverse` starts
     from the median length and adds what is least like those chosen."""
     count: int = Field(default=1, ge=1)
-    """Winners a sample, where so many are accepted. A policy chooses among `attempts.accept` candidates or a few more:
-    ask for more than `count` where the choice shall matter."""
+    """Winners a sample, where so many are accepted; each is a row of `sft`, while budgets count samples. A policy
+    chooses among `attempts.accept` candidates or a few more: ask for more than `count` where it shall matter."""
 
 
-class Fill(_Record):
+class Fill(Record):
     """Accepted samples wanted of each stratum, and what they may cost."""
 
     strata: tuple[str, ...] = ("source",)
@@ -204,7 +206,7 @@ class Fill(_Record):
     """Candidates a stratum, however many samples are still missing then; never exceeded."""
 
 
-class Generate(_Record):
+class Generate(Record):
     """One pass: a strategy for the rows it takes. Passes stand in order, and a row goes to the first that takes it."""
 
     sources: tuple[str, ...] | None = None
@@ -226,11 +228,32 @@ class Generate(_Record):
     winners: Winners = Field(default_factory=lambda: Winners())
     answer_only: _Share = 0.0
     """Share of the samples that keep a bare answer, drawn by uid; no teacher is asked about them."""
+    failed: Failed = "drop"
+    """What becomes of a sample for which nothing was accepted, or that `fill` did not come to: `drop` takes it out of
+    the build, of `rl` too, since a gold answer that no attempt reaches is often wrong; `answer_only` keeps a bare
+    answer; `keep` leaves it as its source has it."""
     review: str | None = None
     """File of marks, beside the manifest that names it: a line `{"candidate": KEY, "verdict": "good"}` (or `bad`)
     overrules the gates, and what no rule can verify; never a wrong answer."""
     fill: Fill | None = None
     """Null: every row is asked about."""
+
+    @field_validator("answer_kinds")
+    @classmethod
+    def _answerable(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if "none" in kinds or not kinds:
+            raise ValueError(f"{'none' if kinds else 'empty'}; allowed: {', '.join(VERIFIABLE_KINDS)}, open")
+        return kinds
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of the teachers that its strategy asks."""
+        also: tuple[str | None, ...] = ()
+        if self.strategy == "search":
+            also = (self.search.rewriter,)
+        elif self.strategy == "stability":
+            also = (self.stability.reconstructor, self.stability.rewriter)
+        return tuple(dict.fromkeys((self.teacher, *(name for name in also if name is not None))))
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -264,7 +287,7 @@ class Generate(_Record):
         return self.policy == "lowest_entropy"
 
 
-class Difficulty(_Record):
+class Difficulty(Record):
     """How hard samples are for a model, and which of them reinforcement learning gets."""
 
     teacher: str

@@ -13,8 +13,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from infimed_data.errors import ManifestError, did_you_mean
-from infimed_data.manifest.models import Manifest, Weight
-from infimed_data.schema import ANSWER_KINDS, CATEGORIES
+from infimed_data.manifest.checks import cross_checks
+from infimed_data.manifest.models import Manifest
 
 __all__ = ["Positions", "load_manifest", "place_of"]
 
@@ -33,7 +33,7 @@ def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
     except ValidationError as error:
         problems = [_problem(dict(fault), positions, path) for fault in error.errors()]
         raise ManifestError(dict.fromkeys(problems)) from None
-    problems = _cross_checks(manifest, positions, path)
+    problems = cross_checks(manifest, lambda *loc: place_of(positions, path, *loc))
     if problems:
         raise ManifestError(problems)
     root = Path(manifest.root)
@@ -179,9 +179,9 @@ def _problem(fault: dict[str, Any], positions: Positions, path: Path) -> str:
 
 
 def _union_tag(part: object) -> bool:
-    """Whether pydantic put this into a location to name a member of a union."""
+    """Whether pydantic put this into a location to name a member of a union, or the key of a mapping."""
     return isinstance(part, str) and (
-        part in ("Weight", "ByKind", "str", "int", "float", "constrained-int", "constrained-float")
+        part in ("Weight", "ByKind", "str", "int", "float", "constrained-int", "constrained-float", "[key]")
         or part.startswith(("tuple[", "function-", "nullable"))
     )
 
@@ -218,52 +218,3 @@ def _model_in(annotation: Any) -> Any:
         if found is not None:
             return found
     return None
-
-
-def _cross_checks(manifest: Manifest, positions: Positions, path: Path) -> list[str]:
-    """Problems between fields: names of sources that are not there, strata that cannot be."""
-    problems = [
-        f"{place_of(positions, path, 'benchmarks', name)}: benchmarks.{name}: a source has this name too; rename one"
-        for name in manifest.benchmarks
-        if name in manifest.sources
-    ]
-
-    def known(names: tuple[str, ...] | None, *loc: str) -> None:
-        for index, name in enumerate(names or ()):
-            if name not in manifest.sources:
-                where = place_of(positions, path, *loc, index)
-                problems.append(
-                    f"{where}: {'.'.join(loc)}: no source {name!r}; allowed: {', '.join(manifest.sources)}"
-                    f"{did_you_mean(name, manifest.sources)}"
-                )
-
-    known(manifest.dedup.prefer, "dedup", "prefer")
-    for name, output in manifest.outputs.items():
-        known(output.sources, "outputs", name, "sources")
-        mixture = output.mixture
-        allowed: tuple[str, ...] | None = None
-        if mixture.strata == ("source",):
-            allowed = tuple(manifest.sources)
-        elif mixture.strata == ("category",):
-            allowed = CATEGORIES
-        elif mixture.strata == ("answer_kind",):
-            allowed = ANSWER_KINDS
-        for stratum, budget in mixture.budgets.items():
-            loc = ("outputs", name, "mixture", "budgets", stratum)
-            where = place_of(positions, path, *loc)
-            if allowed is not None and stratum not in allowed:
-                problems.append(
-                    f"{where}: {'.'.join(loc)}: no such {mixture.strata[0]}; allowed: {', '.join(allowed)}"
-                    f"{did_you_mean(stratum, allowed)}"
-                )
-            if isinstance(budget, Weight) and mixture.total is None:
-                problems.append(
-                    f"{where}: {'.'.join(loc)}: a weight shares `total`, which is not set; set mixture.total"
-                )
-        shares = sum(b for b in mixture.budgets.values() if isinstance(b, float))
-        if mixture.total is not None and shares > 1 + 1e-9:
-            where = place_of(positions, path, "outputs", name, "mixture", "budgets")
-            problems.append(
-                f"{where}: outputs.{name}.mixture.budgets: shares add up to {shares:g}; allowed: at most 1.0"
-            )
-    return problems

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from infimed_data.errors import did_you_mean
+from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.records import NAME, Record
 from infimed_data.schema import AnswerKind, Category
+from infimed_data.teachers.settings import Budget, Teacher
 
 __all__ = [
     "BUDGET_FIELDS",
+    "CREDENTIALED_ADAPTERS",
     "Action",
     "Benchmark",
     "ByKind",
@@ -43,14 +47,14 @@ BUDGET_FIELDS = (
 )
 """Fields that a stratum can be made of, besides `meta.NAME`."""
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+_HOW_ASKED = (
+    "base_url", "api_key_env", "max_in_flight", "timeout_s", "retries", "patience_s", "multiple_choices",
+    "retry_refused",
+)  # fmt: skip
+"""Fields of a teacher that say how it is asked. What it answers is part of a build's digest by itself."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Reads(_Record):
+class Reads(Record):
     """One public data set at one revision."""
 
     adapter: str
@@ -63,7 +67,7 @@ class Reads(_Record):
     """Revision of the data set; recorded, and part of the lock."""
     group_key: str | None = None
     """Field of the source's own rows whose value becomes `group`, in place of the adapter's choice."""
-    key_space: str | None = Field(default=None, pattern=_NAME)
+    key_space: str | None = Field(default=None, pattern=NAME)
     """What the groups are keys of, such as `mimic-patients`: sources and benchmarks with one key space share them, and
     decontamination takes equal ones for the same group. Without it only keys that mean the same everywhere count
     (MedPix `synpic` numbers, PubMed and PMC ids, SLAKE's `xmlab`), wherever a group, key or image name has one."""
@@ -78,6 +82,10 @@ class Reads(_Record):
         return (self.split,) if isinstance(self.split, str) else self.split
 
 
+CREDENTIALED_ADAPTERS = ("mimic_cxr_vqa", "vindr_cxr_vqa")
+"""Adapters of data to which access is granted person by person, whatever license a manifest writes down."""
+
+
 class Source(Reads):
     """A data set to draw samples from."""
 
@@ -86,6 +94,16 @@ class Source(Reads):
     """SPDX identifier or the license's name."""
     allow_empty: bool = False
     """Go on when every row of this source is rejected."""
+    send_to_api: bool | None = None
+    """Whether its rows may be sent to a teacher outside this machine and the private network. Null: yes, but no where
+    the license or the adapter says that access is credentialed, as PhysioNet's is."""
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether a teacher outside the private network may see its rows."""
+        if self.send_to_api is None:
+            return "credential" not in (self.license or "").casefold() and self.adapter not in CREDENTIALED_ADAPTERS
+        return self.send_to_api
 
 
 class Benchmark(Reads):
@@ -95,7 +113,7 @@ class Benchmark(Reads):
     """Split or splits to read, by the adapter's names."""
 
 
-class Filters(_Record):
+class Filters(Record):
     """Limits of the filters; null turns one off."""
 
     min_image_side_px: int | None = Field(default=28, ge=1)
@@ -124,7 +142,7 @@ class Filters(_Record):
     """Drop rows whose script is not that of their language, such as Chinese text marked `en`."""
 
 
-class Dedup(_Record):
+class Dedup(Record):
     """Duplicate removal."""
 
     exact: bool = True
@@ -147,14 +165,14 @@ Action = Literal["drop", "report", "off"]
 """What happens to a row that matches a benchmark: it is dropped; it stays and is reported; it is not looked for."""
 
 
-class ByKind(_Record):
+class ByKind(Record):
     """An action for rows without images and one for rows with images."""
 
     text: Action
     image: Action
 
 
-class Decontaminate(_Record):
+class Decontaminate(Record):
     """What happens to rows that match a row of `benchmarks`, by the kind of evidence, the strongest first."""
 
     same_item: Action = "drop"
@@ -193,7 +211,7 @@ class Decontaminate(_Record):
         return self.action(grade, image=True) == self.action(grade, image=False) == "off"
 
 
-class Weight(_Record):
+class Weight(Record):
     """A budget that shares what the counts and shares leave of `total`."""
 
     weight: float = Field(gt=0)
@@ -203,15 +221,16 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Order(_Record):
+class Order(Record):
     """Curriculum: rows in the order of a field; ties are shuffled, rows without a value come last."""
 
     by: str
-    """`words`, `text_tokens`, `question_chars`, `answer_chars`, `rationale_chars`, `pass_rate`, or `meta.NAME`."""
+    """`words`, `text_tokens`, `question_chars`, `answer_chars`, `rationale_chars`, `pass_rate` (`meta.pass_rate` too),
+    or `meta.NAME`."""
     descending: bool = False
 
 
-class Mixture(_Record):
+class Mixture(Record):
     """Which rows an output draws. Without `total` and `budgets` it takes every eligible row."""
 
     total: int | None = Field(default=None, gt=0)
@@ -242,7 +261,7 @@ class Mixture(_Record):
         return strata
 
 
-class Output(_Record):
+class Output(Record):
     """One dataset of the build."""
 
     sources: tuple[str, ...] | None = None
@@ -268,7 +287,7 @@ class Output(_Record):
     """Scale 16-bit and float images to 8 bits by their own range; passed through, trainers would clip them to white."""
 
 
-class Outputs(_Record):
+class Outputs(Record):
     """The outputs of a build; at least one."""
 
     sft: Output | None = None
@@ -284,7 +303,7 @@ class Outputs(_Record):
         return found
 
 
-class Limits(_Record):
+class Limits(Record):
     """What a hostile or damaged file may cost at most."""
 
     max_image_bytes: int = Field(default=256 << 20, ge=1)
@@ -293,10 +312,10 @@ class Limits(_Record):
     """Width times height, read from the header before anything is decoded."""
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """A whole manifest, after `extends` has been applied."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     """Name of the dataset; the folder of its builds."""
     seed: int = 0
     """Seeds every draw and shuffle."""
@@ -310,17 +329,28 @@ class Manifest(_Record):
     filters: Filters = Field(default_factory=lambda: Filters())
     dedup: Dedup = Field(default_factory=lambda: Dedup())
     decontaminate: Decontaminate = Field(default_factory=lambda: Decontaminate())
+    teachers: Mapping[str, Teacher] = Field(default_factory=dict)
+    """Models that may be asked, by the names that passes call them."""
+    budget: Budget = Field(default_factory=lambda: Budget())
+    """What one run may spend on all teachers together. It stops there, and the same command goes on from what was
+    answered."""
+    difficulty: Difficulty | None = None
+    """Measured before anything is generated, over the rows that `rl` may draw; those that are too hard or too easy for
+    the model are not drawn by `rl`."""
+    generate: Mapping[str, Generate] = Field(default_factory=dict)
+    """Passes over the rows that `sft` may draw, in their order: a row goes to the first that takes it, and a row that
+    none takes stays as its source has it."""
     outputs: Outputs
     limits: Limits = Field(default_factory=lambda: Limits())
 
-    @field_validator("sources", "benchmarks")
+    @field_validator("sources", "benchmarks", "teachers", "generate")
     @classmethod
     def _names(cls, sources: Mapping[str, Any]) -> Mapping[str, Any]:
         import re
 
         for name in sources:
-            if not re.match(_NAME, name):
-                raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (it is the first part of a uid)")
+            if not re.match(NAME, name):
+                raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (a source's begins its uids)")
         return sources
 
     @field_validator("outputs")
@@ -336,3 +366,17 @@ class Manifest(_Record):
         plain.pop("root")
         plain.pop("engine")
         return plain
+
+    def determining(self) -> dict[str, Any]:
+        """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
+        plain = self.resolved()
+        plain.pop("budget")
+        for teacher in plain["teachers"].values():
+            for name in _HOW_ASKED:
+                teacher.pop(name)
+        return plain
+
+    @property
+    def asks_teachers(self) -> bool:
+        """Whether a teacher is asked anything."""
+        return bool(self.generate) or self.difficulty is not None

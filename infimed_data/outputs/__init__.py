@@ -1,22 +1,24 @@
 """From indexes to files.
 
-decide.py   where every row ends
+decide.py   where every row ends; taught.py: what teachers change of that
 write.py    the tables of a build
 leaks.py    what decontamination found
 evidence.py   what people look at to judge it
 """
 
-from infimed_data.outputs.decide import Decided, decide, deciding_columns, gather, strata_table
+from infimed_data.outputs.decide import Decided, decide, deciding_columns, drop_compared, gather, strata_table
 from infimed_data.outputs.evidence import write_evidence, write_lookalikes
 from infimed_data.outputs.leaks import write_leaks
-from infimed_data.outputs.write import Unit, write_build
+from infimed_data.outputs.write import Unit, placed_targets, write_build
 
 __all__ = [
     "Decided",
     "Unit",
     "decide",
     "deciding_columns",
+    "drop_compared",
     "gather",
+    "placed_targets",
     "strata_table",
     "write_build",
     "write_evidence",

@@ -14,12 +14,13 @@ from infimed_data.dataset import FileTask, Packed, PackTask, Prompting, ScatterT
 from infimed_data.engine import Engine
 from infimed_data.manifest import Manifest, Output
 from infimed_data.outputs.decide import Decided
+from infimed_data.outputs.taught import Rationales
 from infimed_data.progress import Progress
 from infimed_data.schema import IMAGES, ORIGINS
 from infimed_data.storage.places import Place, is_cell
 from infimed_data.storage.stages import clear_folder, read_table, write_parquet, write_table
 
-__all__ = ["Unit", "write_build"]
+__all__ = ["Unit", "placed_targets", "write_build"]
 
 FILE_BYTES = 128 << 20
 """An output file ends at this many bytes of images as a reader unpacks them, ..."""
@@ -61,15 +62,16 @@ def write_build(
     """Writes every table of the build into `folder`; returns rows by file. Files that stand are left alone."""
     rows = _with_targets(decided.rows, manifest)
     targets = [name for name in rows.columns if name.startswith("to_")]
-    bounds = {target.removeprefix("to_"): _bounds(rows, target, manifest) for target in targets}
+    placed = {target.removeprefix("to_"): _placed(rows, decided.targets, target) for target in targets}
+    bounds = {name: _bounds(own, name, manifest) for name, own in placed.items()}
     clear_folder(spill)
     spill.mkdir(parents=True)
     try:
         packed = _pack(rows, units, manifest, engine, spill, quiet=quiet)
-        scattered = _scatter(rows, units, bounds, engine, spill, quiet=quiet)
-        tasks = _file_tasks(rows, units, bounds, scattered, packed, manifest, folder)
+        scattered = _scatter(rows, units, bounds, decided.targets, engine, spill, quiet=quiet)
+        tasks = _file_tasks(placed, units, bounds, scattered, packed, manifest, folder)
         written: dict[str, int] = {}
-        total = sum(int(rows[target].ge(0).sum()) for target in targets)
+        total = sum(map(len, placed.values()))
         with Progress("write", total, "rows", quiet=quiet) as progress:
             for index, count in engine.map(write_file, tasks, label="writing", heavy=total > 2000):
                 progress.add(count)
@@ -101,13 +103,29 @@ def _with_targets(rows: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
     return rows.with_columns(pl.col(*used).fill_null(-1))
 
 
-def _bounds(rows: pl.DataFrame, target: str, manifest: Manifest) -> tuple[int, ...]:
+def placed_targets(decided: Decided) -> pl.DataFrame:
+    """pass, key, sft_split and sft_position of every candidate that became a row of `sft`."""
+    placed = decided.targets.filter(pl.col("sft_split").is_not_null() & pl.col("key").is_not_null())
+    return placed.select("pass", "key", "sft_split", "sft_position")
+
+
+def _placed(rows: pl.DataFrame, targets: pl.DataFrame, target: str) -> pl.DataFrame:
+    """image_keys and image_bytes of every row that a table has, in its order; a sample may have several in `sft`."""
+    own = rows.filter(pl.col(target) >= 0).select(target, "image_keys", "image_bytes")
+    output, _, split = target.removeprefix("to_").partition("-")
+    if output == "sft":
+        further = targets.filter((pl.col("copy") > 0) & (pl.col("sft_split") == split))
+        about = rows.select("number", "image_keys", "image_bytes")
+        more = further.select("number", pl.col("sft_position").alias(target)).join(about, on="number", how="inner")
+        own = pl.concat([own, more.select(own.columns).cast(own.schema)])
+    return own.sort(target).drop(target)
+
+
+def _bounds(placed: pl.DataFrame, target: str, manifest: Manifest) -> tuple[int, ...]:
     """First position of each run of a target."""
-    count = int(rows[target].ge(0).sum())
-    if target in ("to_samples", "to_drops"):
-        return tuple(range(0, count, RUN_ROWS)) or (0,)
-    spec = _spec(manifest, target.removeprefix("to_").partition("-")[0])
-    placed = rows.select(target, "image_bytes").filter(pl.col(target) >= 0).sort(target)
+    if target in ("samples", "drops"):
+        return tuple(range(0, len(placed), RUN_ROWS)) or (0,)
+    spec = _spec(manifest, target.partition("-")[0])
     sizes = placed["image_bytes"].to_list()
     if spec.max_pixels is not None:
         sizes = [min(size, 2 * spec.max_pixels) for size in sizes]
@@ -134,6 +152,7 @@ def _scatter(
     rows: pl.DataFrame,
     units: Sequence[Unit],
     bounds: Mapping[str, tuple[int, ...]],
+    targets: pl.DataFrame,
     engine: Engine,
     spill: Path,
     *,
@@ -142,9 +161,14 @@ def _scatter(
     """Scatters every part; returns, for each target and file, its batches."""
     tasks: list[ScatterTask] = []
     sizes: list[int] = []
-    plan = rows.select(*_DECISIONS, *(f"to_{target}" for target in bounds))
+    # Of the index's columns only the pass rate may have changed; what the plan has stands for what the index has.
+    changed = ["pass_rate"] if "pass_rate" in rows.columns else []
+    plan = rows.select(*_DECISIONS, *changed, *(f"to_{target}" for target in bounds))
+    texts = Rationales()
     start = 0
     for unit_index, unit in enumerate(units):
+        written = targets.filter(pl.col("unit") == unit_index)
+        first = 0
         for part, count in enumerate(unit.part_rows):
             out = spill / f"{unit_index:03d}-{part:05d}"
             path = out.with_suffix(".plan")
@@ -154,7 +178,13 @@ def _scatter(
             )
             write_table(path, table, table.schema)
             constants = {"source": unit.source, "split": unit.split, "category": unit.category, "license": unit.license}
-            tasks.append(ScatterTask(unit.rows[part], unit.index, part, path, constants, bounds, out))
+            own = written.filter(pl.col("at").is_between(first, first + count - 1))
+            taught = out.with_suffix(".targets") if len(own) else None
+            if taught is not None:
+                table = texts.of_part(own, first)
+                write_table(taught, table, table.schema)
+            first += count
+            tasks.append(ScatterTask(unit.rows[part], unit.index, part, path, constants, bounds, out, taught))
             sizes.append(count)
             start += count
     found: dict[str, list[list[tuple[Path, int]]]] = {t: [[] for _ in b] for t, b in bounds.items()}
@@ -213,7 +243,7 @@ def _pack(
 
 
 def _file_tasks(
-    rows: pl.DataFrame,
+    placed: Mapping[str, pl.DataFrame],
     units: Sequence[Unit],
     bounds: Mapping[str, tuple[int, ...]],
     scattered: Mapping[str, list[list[tuple[Path, int]]]],
@@ -234,8 +264,7 @@ def _file_tasks(
         spec = _spec(manifest, output)
         prompting = Prompting(spec.system, spec.instruction, spec.reasoning, spec.answer_tags)
         (folder / output).mkdir(parents=True, exist_ok=True)
-        ordered = rows.select(f"to_{target}", "image_keys", "image_bytes").filter(pl.col(f"to_{target}") >= 0)
-        ordered = ordered.sort(f"to_{target}")
+        ordered = placed[target]
         starts = [*bounds[target], len(ordered)]
         files = _files(starts, ordered["image_bytes"])
         for file, (first, last) in enumerate(files):

@@ -8,7 +8,7 @@ their full number of candidates."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -68,7 +68,7 @@ async def fill(
     most: int,
     in_flight: int,
     report: dict[str, Filled],
-) -> AsyncIterator[tuple[str, Outcome]]:
+) -> AsyncGenerator[tuple[str, Outcome], None]:
     """(stratum, outcome) of every row that was tried; `report` is filled with how each stratum stands.
 
     `work` asks about one row, and takes `most` candidates for it at most (`Generate.most_candidates`).

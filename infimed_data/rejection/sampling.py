@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from infimed_data.manifest.generate import Generate
@@ -53,7 +53,7 @@ async def sampled(
 
 async def in_order(
     items: Iterable[T], work: Callable[[T], Coroutine[Any, Any, R]], *, in_flight: int
-) -> AsyncIterator[R]:
+) -> AsyncGenerator[R, None]:
     """The result for each item, in the items' order, with at most `in_flight` of them begun and not yet handed out.
 
     Items are taken as they are needed, and a result is forgotten once it is handed out: write results away in shards as

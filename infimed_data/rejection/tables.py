@@ -34,6 +34,8 @@ _STEP = pa.struct(
         ("reason", pa.string()),
         ("extracted", pa.string()),
         ("masked", pa.list_(pa.string())),
+        ("backend", pa.string()),
+        ("choices", pa.int32()),
     ]
 )
 _FINDING = pa.struct(
@@ -75,13 +77,18 @@ CANDIDATES = pa.schema(
         ("completion_tokens", pa.int64()),
         ("latency_s", pa.float64()),
         ("steps", pa.list_(_STEP)),
+        ("pass", pa.string()),
+        ("sft_split", pa.string()),
+        ("sft_position", pa.int64()),
     ]
 )
 """One row an attempt of a teacher. `key` is what a review's mark names. `outcome` and `reason` are the verdict on its
 text; `trial` is how its first, unaided answer ended (`correct`, `wrong`, `unverifiable`, `truncated`, `failed`; null:
 there was none), which pass rates count where `round` is 0. `refusal` is the first reason why it is not accepted,
 `overruled` what the mark overruled, `winner` its rank among the winners from 0. `gates` holds what each gate found,
-with positions in `text`; `steps` every request, in order."""
+with positions in `text`; `steps` every request, in order, with its `backend` and the candidates that came in the same
+request (`choices`). `pass` is the manifest's pass; `difficulty` is what was asked to measure it, of which nothing is
+accepted, refused or won. `sft_split` and `sft_position` say which row of the output a winner became."""
 
 GENERATED = pa.schema(
     [
@@ -101,6 +108,7 @@ GENERATED = pa.schema(
         ("rule", pa.string()),
         ("value", pa.string()),
         ("limit", pa.string()),
+        ("pass", pa.string()),
     ]
 )
 """One row a sample that teachers were asked about, or that keeps a bare answer (`answer_only`): the winners'
@@ -108,13 +116,13 @@ reasoning, the trials of the first round and their pass rate, and for a sample w
 limit of its drop."""
 
 
-def candidate_rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """One row for each candidate, in the order of their attempts."""
+def candidate_rows(outcome: Outcome, asked_by: str | None = None) -> list[dict[str, Any]]:
+    """One row for each candidate, in the order of their attempts; `asked_by` is the name of the pass."""
     ranks = {at: rank for rank, at in enumerate(outcome.winners)}
-    return [_row(each, ranks.get(at)) for at, each in enumerate(outcome.judged)]
+    return [_row(each, ranks.get(at), asked_by) for at, each in enumerate(outcome.judged)]
 
 
-def _row(judged: Judged, rank: int | None) -> dict[str, Any]:
+def _row(judged: Judged, rank: int | None, asked_by: str | None) -> dict[str, Any]:
     candidate = judged.candidate
     trial = candidate.trial
     completions = [step.completion for step in candidate.steps]
@@ -146,6 +154,7 @@ def _row(judged: Judged, rank: int | None) -> dict[str, Any]:
         "completion_tokens": sum(completion.completion_tokens for completion in completions),
         "latency_s": sum(completion.latency_s for completion in completions),
         "steps": [_step(step) for step in candidate.steps],
+        "pass": asked_by,
     }
 
 
@@ -171,10 +180,12 @@ def _step(step: Step) -> dict[str, Any]:
         "reason": step.verdict.reason,
         "extracted": step.verdict.extracted,
         "masked": list(step.masked),
+        "backend": completion.backend,
+        "choices": completion.choices,
     }
 
 
-def generated_row(outcome: Outcome) -> dict[str, Any]:
+def generated_row(outcome: Outcome, asked_by: str | None = None) -> dict[str, Any]:
     """What became of one sample."""
     trials, refused = outcome.first_round, outcome.refused
     return {
@@ -190,14 +201,15 @@ def generated_row(outcome: Outcome) -> dict[str, Any]:
         "rule": refused and refused.rule,
         "value": refused and refused.value,
         "limit": refused and refused.limit,
+        "pass": asked_by,
     }
 
 
-def candidates_table(outcomes: Iterable[Outcome]) -> pa.Table:
+def candidates_table(outcomes: Iterable[Outcome], asked_by: str | None = None) -> pa.Table:
     """The rows of `candidates` for some outcomes, such as a shard's."""
-    return pa.Table.from_pylist([row for outcome in outcomes for row in candidate_rows(outcome)], CANDIDATES)
+    return pa.Table.from_pylist([row for outcome in outcomes for row in candidate_rows(outcome, asked_by)], CANDIDATES)
 
 
-def generated_table(outcomes: Iterable[Outcome]) -> pa.Table:
+def generated_table(outcomes: Iterable[Outcome], asked_by: str | None = None) -> pa.Table:
     """The rows of `generated` for some outcomes."""
-    return pa.Table.from_pylist([generated_row(outcome) for outcome in outcomes], GENERATED)
+    return pa.Table.from_pylist([generated_row(outcome, asked_by) for outcome in outcomes], GENERATED)

@@ -8,7 +8,7 @@ close. Pictures of equal pixels come last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ import duckdb
 
 from infimed_data.decontaminate.grades import GRADES
 from infimed_data.report.summary import GRADE_ORDER
+from infimed_data.report.turns import in_turns
 from infimed_data.stats.sql import rows
 
-__all__ = ["MAX_OPTIONS", "LeakedPair", "Row", "Text", "choose_pairs"]
+__all__ = ["ENDED", "MAX_OPTIONS", "MAX_OPTION_CHARS", "MAX_READ_CHARS", "LeakedPair", "Row", "Text", "choose_pairs"]
 
 MAX_READ_CHARS = 20_000
 """Characters of a question that are looked at."""
@@ -80,7 +81,7 @@ class LeakedPair:
 def choose_pairs(connection: duckdb.DuckDBPyConnection, max_pairs: int) -> list[LeakedPair]:
     """At most `max_pairs` distinct pairs, the most doubtful first."""
     ranked = rows(connection, _RANKED, [max_pairs])
-    chosen = _in_turns(ranked, max_pairs)
+    chosen = in_turns(ranked, ("grade", "source", "benchmark"), "pair", max_pairs)
     pairs = [row["pair"] for row in sorted(chosen, key=_doubt)]
     leaks = {row["pair"]: row for row in rows(connection, _LEAKS, [pairs])}
     reaches = {row["pair"]: row for row in rows(connection, _REACH, [pairs, MAX_LISTED])}
@@ -88,7 +89,7 @@ def choose_pairs(connection: duckdb.DuckDBPyConnection, max_pairs: int) -> list[
     for row in rows(connection, _FATES, [pairs]):
         fates.setdefault(row["pair"], {})[row["fate"]] = row["n"]
     told = {uid for pair in pairs for uid in (leaks[pair]["uid"], *reaches[pair]["uids"]) if uid is not None}
-    ended = {row["uid"]: row for row in rows(connection, _ENDED, [sorted(told)])}
+    ended = {row["uid"]: row for row in rows(connection, ENDED, [sorted(told)])}
     shown = _rows(connection, _TRAINING, {leak["uid"] for leak in leaks.values()})
     shown_benchmark = _rows(connection, _BENCHMARK, {leak["benchmark_uid"] for leak in leaks.values()})
     return [
@@ -109,23 +110,6 @@ def choose_pairs(connection: duckdb.DuckDBPyConnection, max_pairs: int) -> list[
         )
         for pair in pairs
     ]
-
-
-def _in_turns(ranked: Sequence[Fields], max_pairs: int) -> list[Fields]:
-    """Distinct pairs, one from each combination of grade, source and benchmark after another."""
-    strata: dict[tuple[Any, ...], list[Fields]] = {}
-    for row in ranked:
-        strata.setdefault((row["grade"], row["source"], row["benchmark"]), []).append(row)
-    turns = [iter(stratum) for stratum in strata.values()]
-    chosen: dict[str, Fields] = {}
-    while turns and len(chosen) < max_pairs:
-        for turn in list(turns):
-            fresh: Fields | None = next((row for row in turn if row["pair"] not in chosen), None)
-            if fresh is None:
-                turns.remove(turn)
-            else:
-                chosen[fresh["pair"]] = fresh
-    return list(chosen.values())[:max_pairs]
 
 
 def _doubt(row: Fields) -> tuple[Any, ...]:
@@ -208,12 +192,13 @@ _FATES = f"""
     SELECT pair, CASE WHEN stays THEN 'kept' ELSE coalesce(stage, '') END AS fate, count(*) AS n
     FROM matched LEFT JOIN stayed USING (uid) LEFT JOIN gone USING (uid) GROUP BY ALL ORDER BY ALL"""
 
-_ENDED = """
+ENDED = """
     SELECT uid, sft_split AS sft, rl_split AS rl, NULL::VARCHAR AS stage, NULL::VARCHAR AS rule
     FROM samples WHERE uid IN (SELECT unnest($1::VARCHAR[]))
     UNION ALL
     SELECT uid, NULL, NULL, stage, coalesce(rule, '') FROM drops WHERE uid IN (SELECT unnest($1::VARCHAR[]))
     ORDER BY uid, stage NULLS LAST, rule"""
+"""What became of rows, for `wording.fate_in_words`."""
 
 _CUT = """
       substr(question, 1, $2) AS question, length(question) AS question_chars,

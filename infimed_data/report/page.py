@@ -1,24 +1,13 @@
-"""One static HTML page of the pairs, for a person who decides which matches are real.
-
-The page needs no network and no other file. A strict Content-Security-Policy admits its own style sheets and script by
-their hashes and pictures as `data:`; whatever comes from data stands in text or in attributes, never in script or
-style. Ids that have to come back as they are (pairs, uids) stand as JSON in ASCII, which no browser normalises.
-"""
+"""The page of leaks: their pairs, for a person who decides which matches are real."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
-from infimed_data.errors import QueryError, StorageError, disk_error
 from infimed_data.report.choice import LeakedPair, choose_pairs
-from infimed_data.report.pictures import Picture, find_pictures, style_of
+from infimed_data.report.document import Facet, rendered, write_document
+from infimed_data.report.pictures import Picture, find_pictures
 from infimed_data.report.summary import Summary, review_of, summarise
 from infimed_data.report.views import (
     action_in_words,
@@ -29,42 +18,28 @@ from infimed_data.report.views import (
     pair_view,
     stratum_view,
 )
-from infimed_data.report.wording import GRADES_IN_WORDS, readable, wording
-from infimed_data.stats import Build, shown
+from infimed_data.report.wording import GRADES_IN_WORDS, wording
+from infimed_data.stats import Build
 from infimed_data.stats.sql import asking, rows
-from infimed_data.storage.stages import atomic_write
 
 __all__ = ["MAX_PAIRS", "leaks_page", "write_leaks_page"]
 
 MAX_PAIRS = 400
 """Pairs that a page shows unless it is asked for more or fewer."""
-_FOLDER = Path(__file__).parent
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_FACETS: tuple[tuple[str, str, str, Callable[[str], str]], ...] = (
+    ("grade", "Grade", "all grades", lambda grade: wording(grade).title),
+    ("benchmark", "Benchmark", "all benchmarks", name_of),
+    ("source", "Source", "all sources", name_of),
+    ("action", "Action", "all actions", action_in_words),
+)
 
 
 def write_leaks_page(build: Build, path: Path | None = None, *, max_pairs: int = MAX_PAIRS) -> Path:
     """The file that was written: `path`, or `NAME-DIGEST-leaks.html` in the folder `path` or the current one.
 
-    Raises `QueryError` for a build that was compared with no benchmark, `StorageError` where it cannot be written.
+    Raises `QueryError` for a build that was compared with no benchmark, and as `write_document` does.
     """
-    file = path or Path()
-    if file.is_dir():
-        name = _NOT_IN_NAMES.sub("_", str(build.label).replace(" ", "-")).strip(".-")
-        file = file / f"{name}-leaks.html"
-    if file.resolve().is_relative_to(build.path.resolve()):
-        raise QueryError(f"{shown(str(file))}: inside the build, which stays as it is; write the page somewhere else")
-    if not file.parent.is_dir():
-        raise StorageError(f"no folder {shown(str(file.parent))} for the page; make it, or give another --page")
-    page = leaks_page(build, max_pairs=max_pairs)
-    if file.exists() and not file.is_file():  # a device or a pipe must not be replaced
-        try:
-            file.write_bytes(page)
-        except OSError as error:
-            raise disk_error(error, f"writing {shown(str(file))}") from error
-        return file
-    with atomic_write(file) as temporary:
-        temporary.write_bytes(page)
-    return file
+    return write_document(build, path, "leaks", lambda: leaks_page(build, max_pairs=max_pairs))
 
 
 def leaks_page(build: Build, *, max_pairs: int = MAX_PAIRS) -> bytes:
@@ -82,7 +57,7 @@ def leaks_page(build: Build, *, max_pairs: int = MAX_PAIRS) -> bytes:
         {"mark": as_json({"pair": pair, **named.get(pair, {})}), "verdict": "right" if review[pair] else "wrong"}
         for pair in others
     ]
-    return _render(build, summary, pairs, pictures, review, earlier).encode("utf-8")
+    return _render(build, summary, pairs, pictures, review, earlier)
 
 
 _NAMED = """
@@ -104,56 +79,27 @@ def _render(
     pictures: Mapping[str, Picture | str],
     review: Mapping[str, bool],
     earlier: Sequence[Mapping[str, str]],
-) -> str:
+) -> bytes:
     facets = {
         "grade": names_of((pair.grades for pair in pairs), tuple(GRADES_IN_WORDS)),
         "benchmark": names_of(pair.benchmarks for pair in pairs),
         "source": names_of(pair.sources for pair in pairs),
         "action": names_of(pair.actions for pair in pairs),
     }
-    style, script = (_asset(name) for name in ("leaks.css", "leaks.js"))
-    picture_style = style_of([picture for picture in pictures.values() if isinstance(picture, Picture)])
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["count"] = lambda number: "–" if number is None else f"{number:,}"
-    return environment.from_string(_asset("leaks.html.jinja")).render(
-        label=readable(build.label),
-        build_json=as_json({"label": build.label, "build": str(build.lock.get("build", build.path.name))}),
-        policy=_policy([style, picture_style], script),
-        style=Markup(style),
-        picture_style=Markup(picture_style),
-        script=Markup(script),
-        summary=summary,
-        strata=[stratum_view(row) for row in summary.strata],
-        benchmarks=[benchmark_facts(row) for row in summary.benchmarks],
-        grades=GRADES_IN_WORDS,
-        facets=facets,
-        grade_name=lambda grade: wording(grade).title,
-        action_name=action_in_words,
-        plain_name=name_of,
-        pairs=[
+    values = {
+        "summary": summary,
+        "strata": [stratum_view(row) for row in summary.strata],
+        "benchmarks": [benchmark_facts(row) for row in summary.benchmarks],
+        "grades": GRADES_IN_WORDS,
+        "facets": [
+            Facet(name, label, all_of, [(number, words(value)) for value, number in facets[name].items()])
+            for name, label, all_of, words in _FACETS
+        ],
+        "verdicts": (("right", "r"), ("wrong", "w")),
+        "pairs": [
             pair_view(number, pair, pictures, facets, review.get(pair.leak["pair"]))
             for number, pair in enumerate(pairs, 1)
         ],
-        earlier=earlier,
-    )
-
-
-def _asset(name: str) -> str:
-    """A file of this folder; line ends are those that an HTML parser makes of all, so that hashes hold."""
-    return (_FOLDER / name).read_text("utf-8")
-
-
-def _policy(styles: Sequence[str], script: str) -> str:
-    """The Content-Security-Policy that admits these style sheets and this script, and no other."""
-    hashed = " ".join(_hash(style) for style in styles)
-    return (
-        f"default-src 'none'; img-src data:; style-src {hashed}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(content: str) -> str:
-    digest = hashlib.sha256(content.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+        "earlier": earlier,
+    }
+    return rendered("leaks", "Leaks", build, pictures, values)

@@ -102,7 +102,7 @@ def find_pictures(
         if digest not in known:
             continue
         if known[digest] > MAX_PICTURE_BYTES or total + known[digest] > MAX_PAGE_BYTES:
-            found[digest] = "Left out to keep this page small; show fewer pairs with --pairs."
+            found[digest] = "Left out to keep this page small; show fewer rows."
             continue
         total += known[digest]
         chosen.append(digest)

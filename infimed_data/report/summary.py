@@ -35,7 +35,7 @@ class Summary:
     benchmarks: Sequence[Fields]
     """By benchmark: its rows, those without their image, those that leaks name, its pictures, those that match."""
     pictures: Mapping[str, int]
-    """How many pairs of pictures were `examined`, `confirmed`, `refused` and `passed_over`; empty where not counted."""
+    """How many pairs of pictures were `examined`, `confirmed`, `refused` and `left_out`; empty where not counted."""
     pairs: int
     """Distinct pairs of rows' contents that match."""
     right: int
@@ -134,7 +134,7 @@ _STRATA = f"""
     FROM leaks LEFT JOIN stayed USING (uid) GROUP BY grade, source, benchmark
     ORDER BY {GRADE_ORDER}, grade, source, benchmark"""
 
-_PICTURES = ("examined", "confirmed", "refused", "passed_over")
+_PICTURES = ("examined", "confirmed", "refused", "left_out")
 
 
 def _benchmarks(connection: duckdb.DuckDBPyConnection, listed: Sequence[Fields]) -> list[dict[str, Any]]:

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 
 from infimed_data.stats import shown
 
-__all__ = ["GRADES_IN_WORDS", "STAGES_IN_WORDS", "Wording", "evidence_in_words", "fate_in_words", "readable", "wording"]
+__all__ = [
+    "GRADES_IN_WORDS",
+    "STAGES_IN_WORDS",
+    "Wording",
+    "evidence_in_words",
+    "fate_in_words",
+    "readable",
+    "readable_part",
+    "wording",
+]
 
 
 class Wording(NamedTuple):
@@ -40,6 +49,7 @@ STAGES_IN_WORDS: Mapping[str, str] = {
     "filter": "dropped by a filter",
     "dedup": "dropped as a duplicate",
     "decontaminate": "dropped as a leak",
+    "generate": "dropped without a trace to train on",
     "mix": "not drawn by an output",
 }
 """What became of rows, by the stage that dropped them."""
@@ -51,10 +61,15 @@ _JOINERS = "\u200c\u200d"
 
 def readable(text: str) -> str:
     """`text` with its lines, and whatever could mislead a reader (control, format, bidirectional) as `\\u202e`."""
+    return text if text.isprintable() else readable_part(text).strip()
+
+
+def readable_part(text: str) -> str:
+    """`readable` for a stretch of a text: the white space at its ends stays."""
     if text.isprintable():
         return text
     lines = text.replace("\r\n", "\n").replace("\t", "    ").split("\n")
-    return _BLANK_LINES.sub("\n\n", "\n".join(map(_readable_line, lines))).strip()
+    return _BLANK_LINES.sub("\n\n", "\n".join(map(_readable_line, lines)))
 
 
 def _readable_line(line: str) -> str:

@@ -5,6 +5,7 @@ sql.py      read-only SQL that can reach neither files nor network
 tables.py   a result as text, CSV or JSON
 summary.py  the numbers of a build, as text
 story.py    one row: where it was read, what was measured, where it ended and why
+attempts.py what teachers were asked, of all rows and of one
 """
 
 from infimed_data.stats.builds import Build, open_build

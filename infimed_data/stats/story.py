@@ -11,6 +11,7 @@ import duckdb
 
 from infimed_data.decontaminate.grades import GRADES
 from infimed_data.errors import QueryError
+from infimed_data.stats.attempts import TOLD, attempts_at
 from infimed_data.stats.builds import Build
 from infimed_data.stats.sql import asking, rows
 from infimed_data.stats.tables import aligned, shown
@@ -29,8 +30,8 @@ _VERBS = {
     "filter": "a filter dropped it",
     "dedup": "it repeats another row",
     "decontaminate": "it matches a benchmark row",
-    "verify": "its candidates did not verify",
-    "select": "no candidate was selected",
+    "difficulty": "it teaches the model to be trained nothing",
+    "generate": "it has no trace of a teacher that was accepted",
     "mix": "no output drew it",
 }
 """What a drop at each stage means."""
@@ -55,8 +56,9 @@ def why(build: Build, uid: str) -> str:
                 raise QueryError(f"{shown(uid)} is a row of {benchmark[0]}; query: {sql}")
             raise QueryError(f"no row {shown(uid)[:200]!r} in {shown(str(build.path))}{_closest(connection, uid)}")
         parts = [_kept(connection, build, row) for row in kept] + [_dropped(connection, build, row) for row in dropped]
+        parts.append(attempts_at(connection, build, uid))
         extra = _elsewhere(connection, build, uid)
-    return "\n\n".join(["\n".join(part) for part in parts] + ([extra] if extra else []))
+    return "\n\n".join(["\n".join(part) for part in parts if part] + ([extra] if extra else []))
 
 
 def _kept(connection: duckdb.DuckDBPyConnection, build: Build, row: Fields) -> list[str]:
@@ -341,7 +343,7 @@ def _elsewhere(connection: duckdb.DuckDBPyConnection, build: Build, uid: str) ->
     """How many rows further tables of the build, such as candidates, have about `uid`."""
     lines = []
     for table in build.tables:
-        if table in ("samples", "drops", "images", "sources", "origins", "leaks", "benchmarks"):
+        if table in TOLD:
             continue
         columns = [row["column_name"] for row in rows(connection, f"DESCRIBE {table}")]
         if "uid" not in columns:

@@ -8,13 +8,14 @@ from typing import Any
 import duckdb
 
 from infimed_data.decontaminate.grades import GRADES
+from infimed_data.stats.attempts import passes
 from infimed_data.stats.builds import Build
 from infimed_data.stats.sql import asking, rows
 from infimed_data.stats.tables import aligned, bar, cut, shown, text_width
 
 __all__ = ["stats"]
 
-STAGES = ("ingest", "filter", "dedup", "decontaminate", "verify", "select", "mix")
+STAGES = ("ingest", "filter", "dedup", "decontaminate", "difficulty", "generate", "mix")
 """Order in which drops are shown; stages not named here come last."""
 MOST_VALUES = 12
 """Values of a field that get a line of their own."""
@@ -30,6 +31,7 @@ def stats(build: Build, *, width: int = 100) -> str:
             _sources(connection),
             _drops(connection, width),
             *_benchmarks(connection, build),
+            *passes(build, width),
             *_outputs(connection, build, width),
             *(_values(connection, title, column, width) for title, column in _FIELDS.items()),
             _tokens(connection, "text_tokens", "Text tokens of kept rows", width),
@@ -148,6 +150,9 @@ def _output(connection: duckdb.DuckDBPyConnection, name: str, output: Mapping[st
     parts = ", ".join(f"{count:,} {shown(str(split))}" for split, count in counts)
     realised = sum(count for _, count in counts)
     title = f"Output {shown(name)}\n{_asked(output.get('asked'))}, {realised:,} realised ({parts})"
+    written = output.get("rows")
+    if isinstance(written, int) and written > realised:
+        title += f"; {written:,} rows, as some samples have several traces"
     strata = [stratum for stratum in output.get("strata") or () if isinstance(stratum, Mapping)]
     if not strata:
         return title

@@ -198,7 +198,9 @@ def _json(plain: object) -> str:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column; a date that Python cannot hold becomes a text."""
+    """The values of a column; dates that Python cannot hold become texts, floats of 32 bits keep their own digits."""
+    if pa.types.is_float32(column.type):
+        return [None if value is None else float(f"{value:.7g}") for value in column.to_pylist()]
     try:
         return list(column.to_pylist(maps_as_pydicts="lossy"))
     except (OverflowError, ValueError):

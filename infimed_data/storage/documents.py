@@ -11,7 +11,7 @@ import orjson
 
 from infimed_data.errors import SourceError
 
-__all__ = ["MAX_ROW_BYTES", "streamed_json", "whole_json"]
+__all__ = ["MAX_ROW_BYTES", "listed", "spread", "streamed_json", "whole_json"]
 
 MAX_ROW_BYTES = 64 << 20
 """A single JSON element or CSV cell larger than this is refused."""
@@ -127,3 +127,23 @@ def streamed_json(stream: IO[bytes], where: object) -> Iterator[tuple[str | None
             return end()
         if mark != ",":
             raise SourceError(f"{where}: not valid JSON near character {base + at - 1}: expected ',' or '{closing}'")
+
+
+def listed(elements: Iterator[tuple[str | None, Any]], where: object) -> Iterator[tuple[str | None, Any]]:
+    """The elements of an object of lists, each with its list's name for a key."""
+    for key, rows in elements:
+        if key is None or not isinstance(rows, list):
+            raise SourceError(f"{where}: expected an object of lists of rows")
+        yield from ((key, row) for row in rows)
+
+
+def spread(elements: Iterator[tuple[str | None, Any]], field: str) -> Iterator[tuple[str | None, Any]]:
+    """The elements of the list `field` of each element, each with the fields that stand around the list."""
+    for key, element in elements:
+        inner = element.get(field) if isinstance(element, dict) else None
+        if not isinstance(inner, list):
+            yield key, element
+            continue
+        around = {name: value for name, value in element.items() if name != field}
+        for row in inner:
+            yield key, {**around, **row} if isinstance(row, dict) else row

@@ -5,6 +5,8 @@ A reference is a plain string, relative to the place, that says where bytes are:
     images/synpic1.jpg                 a file
     imgs.zip!imgs/xmlab1/source.jpg    a member of a zip or tar archive
     data/train.parquet#3:17:image      row 17 of row group 3, column `image` of a Parquet file
+    data/train.parquet#3:17:images[1]  the second image of a list
+    VAL.tsv#5120:17:image              row 17 of a table of text, from byte 5120 on, where the image is base64
 
 Nothing outside the place is ever opened: names that climb out, absolute names and links that lead out are refused.
 """
@@ -28,6 +30,7 @@ from infimed_data.schema import Reject
 __all__ = ["ARCHIVES", "IMAGE_ENDINGS", "ImageFinder", "Place", "is_cell", "split_cell", "tidy_name"]
 
 ARCHIVES = (".zip", ".tar")
+_TABLES = (".parquet", ".csv", ".tsv")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 _PLAIN_FOLDER = re.compile(r"(?:images?|imgs?|figures?|figs?|pictures?|pics?)[_-]?\d*", re.IGNORECASE)
 MAX_MEMBERS = 5_000_000
@@ -35,7 +38,7 @@ MAX_MEMBERS = 5_000_000
 
 
 class CellRef(NamedTuple):
-    """A cell of a Parquet file that holds an image."""
+    """A cell of a table that holds an image."""
 
     path: str
     row_group: int
@@ -44,12 +47,12 @@ class CellRef(NamedTuple):
 
 
 def is_cell(ref: str) -> bool:
-    """Whether `ref` names a Parquet cell."""
-    return "#" in ref and ref.partition("#")[0].endswith(".parquet")
+    """Whether `ref` names a cell of a table."""
+    return "#" in ref and ref.partition("#")[0].endswith(_TABLES)
 
 
 def split_cell(ref: str) -> CellRef:
-    """The parts of a Parquet cell reference."""
+    """The parts of a cell's reference."""
     path, _, rest = ref.rpartition("#")
     group, row, column = rest.split(":", 2)
     return CellRef(path, int(group), int(row), column)

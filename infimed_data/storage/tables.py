@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
-from infimed_data.storage.documents import MAX_ROW_BYTES, streamed_json, whole_json
+from infimed_data.storage.documents import MAX_ROW_BYTES, listed, spread, streamed_json, whole_json
 from infimed_data.storage.places import Place
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "parquet_schema",
     "plan_shards",
     "read_rows",
+    "text_cell",
 ]
 
 SHARD_BYTES = 8 << 20
@@ -48,6 +50,14 @@ class TableFile:
     """Reference within the place."""
     image_columns: tuple[str, ...] = ()
     """Parquet columns that hold images: not read with the rows, but referred to by `TableRow.cell`."""
+    told: tuple[str, ...] = ()
+    """Those of `image_columns` of which rows are told what is there: None, `{path}` or a list of these, never bytes."""
+    delimiter: str | None = None
+    """For text without a header or quotes: what its cells are split at. Its columns are called `1`, `2` and so on."""
+    lists: bool = False
+    """The document is an object of lists of rows; the key of a row is its list's name."""
+    each: str | None = None
+    """Field of a document's elements that is a list: each of its elements is a row, with the fields around the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +85,11 @@ class TableRow:
     key: str | None = None
     """The row's key, where the file is one JSON object of rows."""
     row_group: int = 0
+    """Row group of a Parquet file; first byte of the row in a table of text."""
     row: int = 0
 
     def cell(self, column: str) -> str:
-        """Reference to the image in this row's Parquet `column`."""
+        """Reference to the image in this row's `column` (`images[1]`: the second of a list)."""
         return f"{self.file}#{self.row_group}:{self.row}:{column}"
 
 
@@ -130,13 +141,18 @@ def _plan(place: Place, file: TableFile) -> list[TableShard]:
     name = file.name
     if name.endswith(".parquet"):
         return _plan_parquet(place, file)
-    if name.endswith(".jsonl") or _is_json_lines(place, name):
+    if _lined(place, file):
         return _plan_lines(place, file)
-    if name.endswith((".json", ".csv", ".tsv")):
+    if name.endswith((".json", ".csv", ".tsv")) or file.delimiter:
         with _open(place, name) as stream:
             size = stream.seek(0, io.SEEK_END)
         return [TableShard(file, 0, 0, size, 0, size)]
     raise SourceError(f"{place.root / name}: unknown table format; allowed: .json, .jsonl, .csv, .tsv, .parquet")
+
+
+def _lined(place: Place, file: TableFile) -> bool:
+    """Whether a file is JSON lines."""
+    return not file.lists and (file.name.endswith(".jsonl") or _is_json_lines(place, file.name))
 
 
 def _is_json_lines(place: Place, name: str) -> bool:
@@ -208,22 +224,25 @@ def _rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Rej
     name = shard.file.name
     if name.endswith(".parquet"):
         yield from _parquet_rows(place, shard)
+    elif shard.file.delimiter:
+        yield from _plain_rows(place, name, shard.file.delimiter)
     elif name.endswith((".csv", ".tsv")):
         yield from _csv_rows(place, name)
-    elif name.endswith(".jsonl") or _is_json_lines(place, name):
+    elif _lined(place, shard.file):
         yield from _line_rows(place, shard)
     else:
-        yield from _json_rows(place, name, shard.size_bytes)
+        yield from _json_rows(place, shard.file, shard.size_bytes)
 
 
 def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
     parquet = _parquet(place, shard.file.name)
     columns = [n for n in parquet.schema_arrow.names if n not in shard.file.image_columns]
+    told = [leaf for name in shard.file.told for leaf in _told_leaves(parquet, name)]
     number = shard.first_row
     for group in range(shard.start, shard.stop):
         row = 0
         try:
-            for batch in parquet.iter_batches(1024, row_groups=[group], columns=columns):
+            for batch in parquet.iter_batches(1024, row_groups=[group], columns=columns + told):
                 for data in batch.to_pylist():
                     yield TableRow(data, shard.file.name, number, None, group, row)
                     number += 1
@@ -231,6 +250,12 @@ def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow]:
         except (pa.ArrowException, OSError) as error:
             where = f"{place.root / shard.file.name}: row group {group}"
             raise SourceError(f"{where} cannot be read ({_first_line(error)}); fetch it again") from error
+
+
+def _told_leaves(parquet: pq.ParquetFile, name: str) -> list[str]:
+    """What to read of an image column to know which images are there: the paths beside the bytes."""
+    own = [leaf for leaf in (c.path for c in parquet.schema) if leaf.split(".")[0] == name]
+    return [leaf for leaf in own if leaf.endswith(".path")] or own
 
 
 def _line_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[int, Reject]]:
@@ -273,19 +298,39 @@ def _unwritable(data: dict[str, Any]) -> str | None:
     return None
 
 
+class _Lines:
+    """Decoded lines of a table of text, and where in the file the next one starts."""
+
+    def __init__(self, stream: IO[bytes], at: int = 0) -> None:
+        self.at = at
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[str]:
+        for raw in self._stream:
+            line = raw.removeprefix(codecs.BOM_UTF8 if self.at == 0 else b"")
+            self.at += len(raw) - len(line)
+            for piece in line.splitlines(keepends=True) if b"\r" in line else (line,):
+                self.at += len(piece)
+                yield piece.decode("utf-8")
+
+
 def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]]:
     """Cells stay text: "N/A", "None" and "nan" are answers, not missing values."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    delimiter = "\t" if name.endswith(".tsv") else ","
-    with _open(place, name) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter=delimiter)
+    with _open(place, name) as stream:
+        lines = _Lines(stream)
+        reader = csv.DictReader(lines, delimiter=_delimiter(name))
         try:
-            for number, data in enumerate(reader):
+            cells = len(reader.fieldnames or ())
+            for number in itertools.count():
+                start = lines.at
+                data = next(reader, None)
+                if data is None:
+                    return
                 if None in data or None in data.values():  # too many cells, or too few
-                    cells = len(reader.fieldnames or ())
                     yield number, Reject("ragged_row", f"line {reader.line_num}", f"{cells} cells")
                     continue
-                yield TableRow(data, name, number)
+                yield TableRow(data, name, number, None, start, number)
         except UnicodeDecodeError as error:
             where = f"{place.root / name}: not UTF-8 near line {reader.line_num + 1}"
             raise SourceError(f"{where} ({error.reason})") from error
@@ -293,13 +338,43 @@ def _csv_rows(place: Place, name: str) -> Iterator[TableRow | tuple[int, Reject]
             raise SourceError(f"{place.root / name}: line {reader.line_num}: {error}") from error
 
 
-def _json_rows(place: Place, name: str, size_bytes: int) -> Iterator[TableRow | tuple[int, Reject]]:
+def _delimiter(name: str) -> str:
+    return "\t" if name.endswith(".tsv") else ","
+
+
+def text_cell(place: Place, name: str, start: int, column: str) -> str | None:
+    """The cell of the row that starts at byte `start` of a table of text; None where there is none."""
+    csv.field_size_limit(MAX_ROW_BYTES)
+    with _reading(place, name), _open(place, name) as stream:
+        names = next(csv.reader(_Lines(stream), delimiter=_delimiter(name)), [])
+        stream.seek(start)
+        cells = next(filter(None, csv.reader(_Lines(stream, start), delimiter=_delimiter(name))), [])
+    return dict(zip(names, cells, strict=False)).get(column)
+
+
+def _plain_rows(place: Place, name: str, delimiter: str) -> Iterator[TableRow]:
+    with _open(place, name) as stream, io.TextIOWrapper(stream, "utf-8-sig") as lines:
+        try:
+            for number, line in enumerate(lines):
+                if line.strip():
+                    cells = line.rstrip("\n").split(delimiter)
+                    yield TableRow({str(column): cell for column, cell in enumerate(cells, 1)}, name, number)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{place.root / name}: not UTF-8 ({error.reason})") from error
+
+
+def _json_rows(place: Place, file: TableFile, size_bytes: int) -> Iterator[TableRow | tuple[int, Reject]]:
+    name = file.name
     where = place.root / name
     with _open(place, name) as stream:
         if size_bytes <= WHOLE_JSON_BYTES:
             elements: Iterator[tuple[str | None, Any]] = whole_json(stream.read(), where)
         else:
             elements = streamed_json(stream, where)
+        if file.lists:
+            elements = listed(elements, where)
+        if file.each:
+            elements = spread(elements, file.each)
         for number, (key, data) in enumerate(elements):
             if not isinstance(data, dict):
                 yield number, Reject("invalid_json", f"element {number}: {type(data).__name__}", "a JSON object")
@@ -316,9 +391,10 @@ def count_rows(place: Place, file: TableFile) -> tuple[int, bool]:
     if name.endswith(".parquet"):
         return int(_parquet(place, name).metadata.num_rows), True
     with _open(place, name) as stream:
-        if name.endswith(".jsonl") or _is_json_lines(place, name):
+        if _lined(place, file):
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 22), b"")), True
         head = stream.read(1 << 18)
     size = sum(shard.size_bytes for shard in shards)
-    marks = head.count(b"\n") if name.endswith((".csv", ".tsv")) else head.count(b"},") + head.count(b"}\n")
+    lines = name.endswith((".csv", ".tsv")) or file.delimiter
+    marks = head.count(b"\n") if lines else head.count(b"},") + head.count(b"}\n")
     return round(max(marks, 1) * size / max(len(head), 1)), False

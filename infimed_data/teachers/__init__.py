@@ -13,9 +13,11 @@ private.py      whether a server is in the private network
 
 from infimed_data.teachers.asker import Asker, Counts, ask_all, open_teacher
 from infimed_data.teachers.backends import BACKENDS
+from infimed_data.teachers.budget import Purse
 from infimed_data.teachers.cache import Answer, RequestCache
 from infimed_data.teachers.contract import Ask, Completion, ImagePart, Message, Part, Prompt, Sampling, TextPart
-from infimed_data.teachers.estimate import Estimate, estimate
+from infimed_data.teachers.estimate import Estimate, Estimator, estimate
+from infimed_data.teachers.keys import asked, request_key
 from infimed_data.teachers.private import why_public
 from infimed_data.teachers.replay import export_cache
 from infimed_data.teachers.settings import Budget, Price, Teacher, VllmEngine
@@ -29,19 +31,23 @@ __all__ = [
     "Completion",
     "Counts",
     "Estimate",
+    "Estimator",
     "ImagePart",
     "Message",
     "Part",
     "Price",
     "Prompt",
+    "Purse",
     "RequestCache",
     "Sampling",
     "Teacher",
     "TextPart",
     "VllmEngine",
     "ask_all",
+    "asked",
     "estimate",
     "export_cache",
     "open_teacher",
+    "request_key",
     "why_public",
 ]

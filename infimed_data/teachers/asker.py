@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from infimed_data.errors import InfimedError, TeacherError
 from infimed_data.teachers.backends import open_backend
-from infimed_data.teachers.budget import Meter
+from infimed_data.teachers.budget import Meter, Purse
 from infimed_data.teachers.cache import Answer, RequestCache
 from infimed_data.teachers.contract import Completion, ImagePart, Prompt
 from infimed_data.teachers.keys import asked, request_key
@@ -222,6 +222,7 @@ class Asker:
         return Completion(
             key=key.hex(), index=index, text="", finish_reason="error", prompt_tokens=0, completion_tokens=0,
             latency_s=0.0, cached=False, error=failure.error, backend=self._backend.name,
+            transient=self._backend.name != "replay",
         )  # fmt: skip
 
     def _abandon(self, wanted: list[tuple[int, bytes]], error: BaseException) -> None:
@@ -294,13 +295,14 @@ async def open_teacher(
     *,
     cache: RequestCache | None,
     images: Images,
-    budget: Budget | None = None,
+    budget: Budget | Purse | None = None,
     private_only: bool = False,
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
     grace_s: float = GRACE_S,
 ) -> AsyncIterator[Asker]:
-    """An `Ask` for one teacher. `cache` is left open; None remembers nothing (`replay` never does).
+    """An `Ask` for one teacher. `cache` is left open; None remembers nothing (`replay` never does). Teachers that are
+    given one `Purse` spend one budget together.
 
     With `private_only` a teacher outside the private network is refused. Raises `TeacherError` before anything is sent
     for a missing key, price or package. When left, answers on their way are waited for: all of them, or up to `grace_s`

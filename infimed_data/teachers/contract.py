@@ -83,6 +83,10 @@ class Completion:
     """Why nothing came back, after all retries."""
     backend: str = ""
     """`openai`, `vllm` or `replay`: where it came from."""
+    choices: int = 1
+    """Candidates that came in the same request, and share the price of its prompt."""
+    transient: bool = False
+    """Whether it failed for a cause that may pass: the next run asks again."""
 
 
 class Ask(Protocol):

@@ -11,7 +11,7 @@ from infimed_data.teachers.contract import ImagePart, Prompt
 from infimed_data.teachers.keys import asked, request_key
 from infimed_data.teachers.settings import Teacher
 
-__all__ = ["Estimate", "History", "estimate", "history", "prompt_tokens"]
+__all__ = ["Estimate", "Estimator", "History", "estimate", "history", "prompt_tokens"]
 
 _SAMPLE = 2000
 """Remembered answers that the expected length is taken from."""
@@ -26,6 +26,8 @@ class Estimate:
     """Candidates that are remembered, and cost nothing."""
     requests: int
     prompt_tokens: int
+    image_tokens: int
+    """The part of `prompt_tokens` that is for images."""
     completion_tokens: int
     completion_from: int
     """Remembered answers that the length of a completion was taken from; 0: it is half of max_tokens."""
@@ -63,9 +65,19 @@ def history(cache: RequestCache | None, model: str, *, name: str = "") -> Histor
 def prompt_tokens(prompt: Prompt, image_size: Callable[[str], tuple[int, int]], *, max_pixels: int | None) -> int:
     """Expected tokens: a quarter of ASCII's bytes and 0.7 of other characters, images as Qwen2.5-VL counts them after
     they were scaled to `max_pixels`, and 5 a message. `image_size` gives (width, height) of a picture by its digest."""
-    total = 0.0
+    total = float(_image_tokens(prompt, image_size, max_pixels=max_pixels))
     for message in prompt.messages:
         total += 5
+        for part in message.parts:
+            if not isinstance(part, ImagePart):
+                ascii_chars = len(part.text) if part.text.isascii() else sum(map(str.isascii, part.text))
+                total += ascii_chars / 4 + (len(part.text) - ascii_chars) * 0.7
+    return round(total)
+
+
+def _image_tokens(prompt: Prompt, image_size: Callable[[str], tuple[int, int]], *, max_pixels: int | None) -> int:
+    total = 0
+    for message in prompt.messages:
         for part in message.parts:
             if isinstance(part, ImagePart):
                 width, height = image_size(part.digest)
@@ -73,10 +85,61 @@ def prompt_tokens(prompt: Prompt, image_size: Callable[[str], tuple[int, int]], 
                     scale = (max_pixels / (width * height)) ** 0.5
                     width, height = max(1, int(width * scale)), max(1, int(height * scale))
                 total += image_tokens(width, height) + 2
+    return total
+
+
+class Estimator:
+    """An estimate that grows with every prompt. A prompt is paid once for all of its candidates, except where
+    `multiple_choices: false` says that the server does not honour `n`."""
+
+    def __init__(
+        self, teacher: Teacher, *, cache: RequestCache | None, image_size: Callable[[str], tuple[int, int]]
+    ) -> None:
+        self._teacher, self._cache, self._image_size = teacher, cache, image_size
+        self._candidates = self._cached = self._requests = self._prompt_tokens = self._image_tokens = 0
+        self._from_answers = 0
+        self._expected = 0.0
+        self._known: dict[str, History | None] = {}
+        self._seen: set[bytes] = set()
+
+    def add(self, prompt: Prompt, indices: Iterable[int]) -> None:
+        """Counts these candidates of a prompt."""
+        teacher, cache = self._teacher, self._cache
+        digest = asked(prompt, teacher)
+        missing = 0
+        for index in indices:
+            self._candidates += 1
+            key = request_key(digest, index)
+            remembered = cache.get(key) if cache is not None else None
+            if key in self._seen or (remembered is not None and remembered.refused is None):
+                self._cached += 1
             else:
-                ascii_chars = len(part.text) if part.text.isascii() else sum(map(str.isascii, part.text))
-                total += ascii_chars / 4 + (len(part.text) - ascii_chars) * 0.7
-    return round(total)
+                missing += 1
+                self._seen.add(key)
+        if not missing:
+            return
+        sent = missing if teacher.multiple_choices is False else 1
+        self._requests += sent
+        self._prompt_tokens += sent * prompt_tokens(prompt, self._image_size, max_pixels=teacher.max_pixels)
+        self._image_tokens += sent * _image_tokens(prompt, self._image_size, max_pixels=teacher.max_pixels)
+        if prompt.name not in self._known:
+            self._known[prompt.name] = history(cache, prompt.model, name=prompt.name)
+        past = self._known[prompt.name]
+        self._from_answers = max(self._from_answers, past.answers if past else 0)
+        length = past.mean_tokens if past else prompt.sampling.max_tokens / 2
+        self._expected += missing * min(length, prompt.sampling.max_tokens)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The estimate so far."""
+        teacher = self._teacher
+        usd = teacher.price.usd(self._prompt_tokens, round(self._expected)) if teacher.price else None
+        if teacher.backend == "replay":
+            usd = 0.0
+        return Estimate(
+            self._candidates, self._cached, self._requests, self._prompt_tokens, self._image_tokens,
+            round(self._expected), self._from_answers, usd,
+        )  # fmt: skip
 
 
 def estimate(
@@ -86,36 +149,8 @@ def estimate(
     cache: RequestCache | None,
     image_size: Callable[[str], tuple[int, int]],
 ) -> Estimate:
-    """The estimate for (prompt, indices of its candidates). A prompt is paid once for all of its candidates, except
-    where `multiple_choices: false` says that the server does not honour `n`."""
-    candidates = cached = requests = asked_tokens = from_answers = 0
-    expected = 0.0
-    known: dict[str, History | None] = {}
-    seen: set[bytes] = set()
+    """The estimate for (prompt, indices of its candidates); see `Estimator`."""
+    found = Estimator(teacher, cache=cache, image_size=image_size)
     for prompt, indices in work:
-        digest = asked(prompt, teacher)
-        missing = 0
-        for index in indices:
-            candidates += 1
-            key = request_key(digest, index)
-            remembered = cache.get(key) if cache is not None else None
-            if key in seen or (remembered is not None and remembered.refused is None):
-                cached += 1
-            else:
-                missing += 1
-                seen.add(key)
-        if not missing:
-            continue
-        sent = missing if teacher.multiple_choices is False else 1
-        requests += sent
-        asked_tokens += sent * prompt_tokens(prompt, image_size, max_pixels=teacher.max_pixels)
-        if prompt.name not in known:
-            known[prompt.name] = history(cache, prompt.model, name=prompt.name)
-        past = known[prompt.name]
-        from_answers = max(from_answers, past.answers if past else 0)
-        length = past.mean_tokens if past else prompt.sampling.max_tokens / 2
-        expected += missing * min(length, prompt.sampling.max_tokens)
-    usd = teacher.price.usd(asked_tokens, round(expected)) if teacher.price else None
-    if teacher.backend == "replay":
-        usd = 0.0
-    return Estimate(candidates, cached, requests, asked_tokens, round(expected), from_answers, usd)
+        found.add(prompt, indices)
+    return found.estimate

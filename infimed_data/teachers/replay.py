@@ -8,7 +8,9 @@ Three layouts, told apart line by line:
         an OpenAI batch output: `custom_id` is a request's key in hex, or a sample's uid with `#` and the first
         candidate's index, or the uid alone; an error of the line becomes the candidate's error
     {"uid": "vqa_rad/train/1", "text": "<think>...", "index": 0, "reasoning": "...", "finish_reason": "stop"}
-        anybody's traces, found by the sample that the prompt is about (`Prompt.uid`); only uid and text must be there
+        anybody's traces, found by the sample that the prompt is about (`Prompt.uid`); only uid and text must be there.
+        With `"pattern": "look_back"` the line answers prompts that ask for this reflection, and any candidate of them
+        where it has no index
 
 A line without an index is the next candidate of its sample. The file is read by position, never whole into memory.
 """
@@ -32,6 +34,9 @@ from infimed_data.teachers.replies import error_line, folded, read_reply
 from infimed_data.teachers.settings import Teacher
 
 __all__ = ["Replayed", "export_cache"]
+
+_ANY = -1
+"""In place of the index of a line that answers any candidate."""
 
 
 def export_cache(cache: RequestCache, path: Path, *, model: str | None = None) -> int:
@@ -90,6 +95,9 @@ class Replayed:
                     self._places.setdefault(key, (start, choice))
                     break
                 assert uid is not None
+                if first is None and "pattern" in found:
+                    self._places.setdefault(_by_uid(uid, _ANY), (start, choice))
+                    continue
                 index = following.get(uid, 0) if first is None else first + choice
                 following[uid] = max(following.get(uid, 0), index + 1)
                 self._places.setdefault(_by_uid(uid, index), (start, choice))
@@ -102,7 +110,9 @@ class Replayed:
     def _find(self, prompt: Prompt, digest: bytes, index: int) -> Answer | Failure:
         place = self._places.get(request_key(digest, index))
         if place is None and prompt.uid:
-            place = self._places.get(_by_uid(prompt.uid, index))
+            asked_for = f"{prompt.uid}+{_pattern(prompt)}"
+            for name in (_by_uid(asked_for, index), _by_uid(asked_for, _ANY), _by_uid(prompt.uid, index)):
+                place = place or self._places.get(name)
         if place is None:
             what = f"{prompt.uid or 'this prompt'}, candidate {index}"
             return Failure(f"replay: {self._path.name} has no answer for {what}")
@@ -135,7 +145,8 @@ def _named(found: Any) -> tuple[bytes | None, str | None, int | None]:
         uid, mark, number = name.rpartition("#")
         return (None, uid, int(number)) if mark and number.isdigit() else (None, name, None)
     if isinstance(found.get("uid"), str) and isinstance(found.get("text"), str):
-        return None, found["uid"], index
+        pattern = found.get("pattern")
+        return None, found["uid"] if pattern is None else f"{found['uid']}+{pattern}", index
     raise ValueError("no `key`, no `custom_id`, and no `uid` with a `text`")
 
 
@@ -171,6 +182,12 @@ def _has_body(found: dict[str, Any]) -> bool:
 
 def _is_key(name: str) -> bool:
     return len(name) == 32 and all(digit in "0123456789abcdef" for digit in name)
+
+
+def _pattern(prompt: Prompt) -> str:
+    """The pattern of reflection that a prompt asks for, as its template's name has it; empty for none."""
+    pattern = prompt.name.partition("+")[2].partition("@")[0]
+    return pattern.removesuffix(".text")
 
 
 def _by_uid(uid: str, index: int) -> bytes:

@@ -91,7 +91,8 @@ class Teacher(_Record):
     vllm: VllmEngine = Field(default_factory=VllmEngine)
     """Only for `vllm`."""
     file: str | None = None
-    """Only for `replay`: JSON lines of finished answers; replay.py describes the three layouts."""
+    """Only for `replay`: JSON lines of finished answers, relative to the manifest's root as a source's location is;
+    replay.py describes the three layouts."""
 
     @property
     def name(self) -> str:

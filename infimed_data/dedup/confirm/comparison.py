@@ -78,8 +78,9 @@ def compare(one: Picture, other: Picture, hints: Sequence[Hint | int]) -> Compar
     if min(*one.plane.shape, *other.plane.shape) < SMALLEST:
         return Comparison(0.0, 0.0, "", "no_structure")
     best, best_hint = Comparison(0.0, 0.0, "", "no_overlap"), None
+    first = Sizes.of(one.plane)
     for hint in hints:
-        found = _compare(one, other, hint)
+        found = _compare(one, other, hint, first)
         if best_hint is None or (found.score, found.overlap) > (best.score, best.overlap):
             best, best_hint = found, hint
         if best.score > _SURE:
@@ -87,7 +88,7 @@ def compare(one: Picture, other: Picture, hints: Sequence[Hint | int]) -> Compar
     if isinstance(best_hint, Hint) and best.reason == "compared" and best.score < CONFIRMED_SCORE:
         # Alike, but not laid well: a few features tell the scale badly.
         for factor in _SCALES:
-            found = _compare(one, other, best_hint.scaled(factor))
+            found = _compare(one, other, best_hint.scaled(factor), first)
             if found.score > best.score:
                 best = found
     return best
@@ -103,10 +104,10 @@ def verdict(score: float, reason: str, *, least_score: float = CONFIRMED_SCORE) 
     return ("confirmed", "agrees") if score >= least_score else ("refused", "differs")
 
 
-def _compare(one: Picture, other: Picture, hint: Hint | int) -> Comparison:
+def _compare(one: Picture, other: Picture, hint: Hint | int, first: Sizes) -> Comparison:
     view = VIEWS[hint if isinstance(hint, int) else hint.view]
     turned = np.ascontiguousarray(view.of(other.plane))
-    first, second = Sizes.of(one.plane), Sizes.of(turned)
+    second = Sizes.of(turned)
     whole = Map(second.height / first.height, second.width / first.width, 0.0, 0.0)
     if isinstance(hint, int):
         start = whole
@@ -117,10 +118,12 @@ def _compare(one: Picture, other: Picture, hint: Hint | int) -> Comparison:
     aligned = align(Laid(first, second, start))
     if aligned is None:
         return Comparison(0.0, 0.0, "", "no_overlap")
-    tried = [aligned]
+    best = None
     if _close(aligned, whole):  # most copies have the whole frame: more exact than any fit
-        tried.append(aligned.moved(whole))
-    best = max(map(look_closely, tried), key=lambda found: found.score)
+        best = look_closely(aligned.moved(whole))
+    if best is None or best.score <= _SURE:
+        fitted = look_closely(aligned)
+        best = fitted if best is None or fitted.score >= best.score else best
     if best.reason == "no_overlap":
         return Comparison(0.0, 0.0, "", best.reason)
     return Comparison(

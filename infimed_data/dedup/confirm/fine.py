@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infimed_data.dedup.confirm.laying import LEAST_OVERLAP, Laid, on_one_grid
-from infimed_data.dedup.confirm.planes import Plane, smooth, unclipped, without_mean
+from infimed_data.dedup.confirm.planes import Plane, seen_around, smooth, unclipped, without_mean
 
 __all__ = ["SIDE", "Fine", "look_closely"]
 
@@ -48,12 +48,15 @@ def look_closely(laid: Laid) -> Fine:
     if planes is None or min(laid.shares()) < LEAST_OVERLAP:
         return Fine(0.0, "no_overlap", laid)
     one, other = planes
-    seen = unclipped(one) * unclipped(other)
-    found = _correlations(one, other, seen)
-    whole = _correlations(one, other, np.ones_like(seen))
+    seen, everywhere = unclipped(one) * unclipped(other), np.ones_like(one)
+    smoothed = smooth(one), smooth(other)
+    found = _correlations(*_fine(smoothed, seen), seen)
+    whole = _fine(smoothed, everywhere)
     if np.isfinite(found).sum() < _FEWEST_BLOCKS:  # a drawing, black on white: nearly all of it is clipped
-        found = whole
-    gone = _gone(one, other) | _gone(other, one)
+        found = _correlations(*whole, everywhere)
+    power_one, power_other = (_blocks(plane).var(axis=2) for plane in whole)
+    gone = _gone(one, other, (power_one > _STRONG) & (power_other < _NOISE))
+    gone |= _gone(other, one, (power_other > _STRONG) & (power_one < _NOISE))
     found[gone] = 0
     told = np.isfinite(found)
     if told.sum() < _FEWEST_BLOCKS:
@@ -76,10 +79,15 @@ def _other_tones(one: Plane, other: Plane) -> bool:
     return apart > 6 or abs(spreads[0] - spreads[1]) > 0.1 * max(spreads)
 
 
+def _fine(smoothed: tuple[Plane, Plane], seen: Plane) -> tuple[Plane, Plane]:
+    """The fine structure of two pictures where they are seen."""
+    count = seen_around(seen, _RADIUS)
+    return without_mean(smoothed[0], seen, count, _RADIUS), without_mean(smoothed[1], seen, count, _RADIUS)
+
+
 def _correlations(one: Plane, other: Plane, seen: Plane) -> Plane:
-    """The correlation of fine structure in each block; NaN for blocks that say nothing."""
-    planes = (without_mean(smooth(one), seen, _RADIUS)[0], without_mean(smooth(other), seen, _RADIUS)[0], seen)
-    a, b, inside = (_blocks(plane) for plane in planes)
+    """The correlation of two fine structures in each block; NaN for blocks that say nothing."""
+    a, b, inside = _blocks(one), _blocks(other), _blocks(seen)
     count = np.maximum(inside.sum(axis=2), 1)
     a = (a - (a.sum(axis=2) / count)[..., None]) * inside
     b = (b - (b.sum(axis=2) / count)[..., None]) * inside
@@ -89,15 +97,11 @@ def _correlations(one: Plane, other: Plane, seen: Plane) -> Plane:
     return np.where(told, (a * b).sum(axis=2) / count / power, np.nan).astype(np.float32)
 
 
-def _gone(one: Plane, other: Plane) -> NDArray[np.bool_]:
-    """Blocks in which `one` has strong structure and `other` none at all, and no window explains why.
+def _gone(one: Plane, other: Plane, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those of the blocks, in which `one` has strong structure and `other` none at all, that no window explains.
 
     A window takes structure away where it clips; then all that lies beyond one tone of `one` is clipped.
     """
-    flat = np.ones_like(one)
-    strong = _blocks(without_mean(smooth(one), flat, _RADIUS)[0]).var(axis=2) > _STRONG
-    weak = _blocks(without_mean(smooth(other), flat, _RADIUS)[0]).var(axis=2) < _NOISE
-    gone: NDArray[np.bool_] = strong & weak
     if not gone.any():
         return gone
     low, high = float(other.min()), float(other.max())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Plane", "box_sum", "normalised", "smooth", "unclipped", "without_mean"]
+__all__ = ["Plane", "box_sum", "normalised", "seen_around", "smooth", "unclipped", "without_mean"]
 
 Plane = NDArray[np.float32]
 
@@ -42,27 +42,39 @@ def smooth(plane: Plane) -> Plane:
 
 def box_sum(plane: Plane, radius: int) -> Plane:
     """Sums over squares of 2 radius + 1 pixels a side; outside is 0."""
-    width = 2 * radius + 1
     rows, columns = plane.shape
-    sums = np.zeros((rows + width, columns + width))
-    sums[radius + 1 : radius + 1 + rows, radius + 1 : radius + 1 + columns] = plane
-    np.cumsum(sums, axis=0, out=sums)
-    np.cumsum(sums, axis=1, out=sums)
-    found: NDArray[np.float64] = sums[width:, width:] - sums[:-width, width:]
-    found -= sums[width:, :-width]
-    found += sums[:-width, :-width]
-    return found.astype(np.float32)
+    framed = np.zeros((rows + 2 * radius, columns + 2 * radius), np.float32)
+    framed[radius : radius + rows, radius : radius + columns] = plane
+    return _row_sums(_row_sums(framed, 2 * radius + 1).T, 2 * radius + 1).T
 
 
-def without_mean(plane: Plane, seen: Plane, radius: int) -> tuple[Plane, Plane]:
-    """(`plane` less the mean around each pixel of what is seen, 0 where it is not seen; the number of those pixels)."""
-    count: Plane = np.maximum(box_sum(seen, radius), np.float32(1))
+def _row_sums(values: Plane, width: int) -> Plane:
+    """Sums of `width` (odd) rows that follow one another, from sums of 1, 2, 4... rows: a few long additions."""
+    count = len(values) - width + 1
+    sums: Plane = values[:count].copy()
+    first, span = 1, 2
+    while span <= width:
+        values = values[: len(values) - span // 2] + values[span // 2 :]
+        if width & span:
+            sums += values[first : first + count]
+            first += span
+        span *= 2
+    return sums
+
+
+def seen_around(seen: Plane, radius: int) -> Plane:
+    """How many of the pixels around each are seen; at least 1."""
+    return np.maximum(box_sum(seen, radius), np.float32(1))
+
+
+def without_mean(plane: Plane, seen: Plane, count: Plane, radius: int) -> Plane:
+    """`plane` less the mean of what is seen around each pixel, 0 where it is not seen; `count` as `seen_around`."""
     fine: Plane = (plane - box_sum(plane * seen, radius) / count) * seen
-    return fine, count
+    return fine
 
 
-def normalised(plane: Plane, seen: Plane, radius: int) -> Plane:
+def normalised(plane: Plane, seen: Plane, count: Plane, radius: int) -> Plane:
     """`plane` less its local mean, over its local deviation."""
-    fine, count = without_mean(plane, seen, radius)
+    fine = without_mean(plane, seen, count, radius)
     normalised: Plane = fine / np.sqrt(box_sum(fine * fine, radius) / count + 4)
     return normalised

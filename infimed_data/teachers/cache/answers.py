@@ -59,6 +59,7 @@ class Answer:
             answer_entropy=self.answer_entropy,
             error=self.refused,
             backend=self.backend,
+            choices=self.choices,
         )
 
 
