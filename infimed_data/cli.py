@@ -99,7 +99,7 @@ def build(
 
 @app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
-    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
+    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings."""
     with _one_line_errors():
         from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 

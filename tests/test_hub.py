@@ -210,6 +210,12 @@ def test_loose_pictures_are_fetched_as_rows_name_them(hub: Hub, call: Call, tmp_
     copy = build(manifest_of(tmp_path / "local", local), tmp_path / "local", lambda line: None)
     assert (there / "drops.parquet").read_bytes() == (copy / "drops.parquet").read_bytes()
 
+    # What else comes into the cache, here the pictures of the other split, changes nothing.
+    manifest = manifest_of(tmp_path / "other", {"test": {**source, "split": "test"}})
+    assert call(plan, manifest, tmp_path / "other")[0] == "ok"
+    status, again, _ = call(build, manifest_of(tmp_path / "again", {"rad": source}), tmp_path / "again")
+    assert (status, again.name) == ("ok", there.name)
+
 
 def test_a_download_that_breaks_off_goes_on(hub: Hub, call: Call, tmp_path: Path) -> None:
     rows = files_of("slake")["train.json"] + b" " * (11 << 20)  # huggingface_hub writes 10 MiB at a time
@@ -483,6 +489,7 @@ def closed(**more: Any) -> dict[str, str]:
 def test_what_may_not_be_published() -> None:
     assert not closed(adapter="slake", license="CC-BY-4.0")
     assert closed(adapter="slake") == {"it": "no license is known"} == closed(adapter="slake", license="not stated")
+    assert closed(adapter="cauldron", license="of each part") == {"it": "no license is known"}
     assert not closed(adapter="slake", redistribute=True)
     assert "redistribute: false" in closed(adapter="slake", license="MIT", redistribute=False)["it"]
     assert "person by person" in closed(adapter="mimic_cxr_vqa", license="MIT")["it"]

@@ -13,7 +13,7 @@ __all__ = ["closed_sources"]
 
 _CLOSED = re.compile(r"credential|physionet|(?:^|[-_ ])nd(?:$|[-_ ])|no.?deriv|no.?redistribut|proprietary|gated", re.I)
 """Licenses that keep rows from being published again, or changed and published."""
-_NOT_STATED = re.compile(r"(?:not stated|unknown|none|n/?a|\?|unspecified)?", re.I)
+_NOT_STATED = re.compile(r"(?:not stated|of each part|unknown|none|n/?a|\?|unspecified)?", re.I)
 
 
 def closed_sources(manifest: Manifest) -> dict[str, str]:

@@ -125,7 +125,7 @@ class HubPlace(Place):
             )
         self._below = f"{folder}/" if folder else ""
         names = [entry.path.removeprefix(self._below) for entry in tree if not hasattr(entry, "tree_id")]
-        self.listing = tuple(sorted(name for name in names if not any(p.startswith(".") for p in name.split("/"))))
+        self.listing = tuple(sorted(name for name in names if all(p and p[0] != "." for p in name.split("/"))))
         cache = Path(constants.HF_HUB_CACHE)
         snapshots = cache / repo_folder_name(repo_id=location.repo, repo_type="dataset") / "snapshots"
         self.root = snapshots / str(commit) / folder
