@@ -396,9 +396,12 @@ def test_push_stop_push_tamper_push(hub: Hub, call: Call, small: Path, tmp_path:
 def test_another_build_replaces_the_first_which_keeps_its_tag(
     hub: Hub, call: Call, small: Path, tmp_path: Path
 ) -> None:
-    next_one = build(manifest_of(tmp_path, {"slake": slake("slake")}, seed=3), tmp_path, lambda line: None)
+    place = str(SAMPLES / "slake")
+    next_one = build(manifest_of(tmp_path, {"slake": slake(place)}, seed=3), tmp_path, lambda line: None)
     for which in (small, next_one, small):
-        assert call(push, which, "ada/set", public=True)[0] == "ok"
+        status, _, said = call(push, which, "ada/set", public=True)
+        assert status == "ok"
+        assert (f"warning: lock.json tells its readers of sources.slake: {place}" in said) == (which == next_one)
         assert held(hub.repos["ada/set"]) == expected_files(which)
     repo = hub.repos["ada/set"]
     assert set(repo.tags) == {small.name, next_one.name} and not repo.private

@@ -18,7 +18,7 @@ import orjson
 from infimed_data.errors import HubError
 from infimed_data.hub.files import Digests, checked_files, ids_files, write_card
 from infimed_data.hub.terms import closed_sources
-from infimed_data.manifest import load_manifest
+from infimed_data.manifest import Manifest, load_manifest
 from infimed_data.stats import open_build
 from infimed_data.storage.hub import hub_errors
 
@@ -45,6 +45,8 @@ def push(build: Path, repo: str, say: Say, *, ids_only: bool = False, public: bo
             f"{folder}: not pushed, as these sources may not be published: {named}; push with --ids-only, leave them "
             "out, or set `redistribute: true` on a source that you may publish and build again"
         )
+    if told := _places(manifest):
+        say(f"warning: lock.json tells its readers of {', '.join(told)}")
     files, digests = checked_files(folder, lock)
     with tempfile.TemporaryDirectory(prefix="infimed-push-") as scratch, hub_errors(repo):
         repository = _Repository.open(repo, public=public)
@@ -152,6 +154,20 @@ class _Repository:
         if ids_only != ("ids.parquet" in there):
             holds, wanted = ("whole rows", "ids") if ids_only else ("ids", "whole rows")
             raise HubError(f"{self.name}: its history holds {holds}; push {wanted} to a repository of their own")
+
+
+def _places(manifest: Manifest) -> list[str]:
+    """Places of this machine and its network that a lock names."""
+    read = (("sources", manifest.sources), ("benchmarks", manifest.benchmarks))
+    return [
+        *(
+            f"{k}.{name}: {r.location}"
+            for k, reads in read
+            for name, r in reads.items()
+            if Path(r.location).is_absolute()
+        ),
+        *(f"teachers.{name}: {t.base_url}" for name, t in manifest.teachers.items() if t.base_url),
+    ]
 
 
 def _info(api: Any, name: str) -> Any:
