@@ -31,7 +31,9 @@ def test_rows_of_a_build_know_their_uid_and_source(demo_build: Path, training: N
 
     assert rows.uids == rows.table["uid"]
     assert rows.sources == rows.table["source"]
-    assert rows.pass_rates == [None] * len(rows)
+    measured = pl.read_parquet(demo_build / "samples.parquet").filter(pl.col("rl_split") == "train")
+    assert rows.pass_rates == measured.sort("rl_position")["pass_rate"].to_list()
+    assert {rate is None for rate in rows.pass_rates} == {True, False}
     assert demo_build.name in rows.digest
     sft = load_rows(Data(path=str(demo_build), max_rows=7), "sft")
     assert len(sft) == 7

@@ -179,8 +179,9 @@ def test_difficulty_filters_and_orders(load: Load, demo_build: Path, tiny_model:
 
     assert table["uid"] == [rows.uids[4], rows.uids[1], rows.uids[3]]
     assert any("outside the limits of difficulty" in line for line in said)
+    unmeasured = Rows(rows.table, rows.uids, rows.sources, [None] * len(rows), rows.digest, rows.where)
     with pytest.raises(TrainError, match="no row has a pass_rate"):
-        grpo_rows(loaded, loaded.config, rows, processor, said.append)
+        grpo_rows(loaded, loaded.config, unmeasured, processor, said.append)
 
 
 def test_trls_own_objections_are_one_line(load: Load) -> None:
