@@ -227,8 +227,9 @@ def demo(bench: Bench) -> None:
     for _ in range(bench.repeat):
         with bench.folder("demo") as folder:
             copy = folder / "root"
-            for source in parsed.sources.values():
-                _copy_into(root / source.location, copy / source.location)
+            files = [teacher.file for teacher in parsed.teachers.values() if teacher.file is not None]
+            for name in [*(source.location for source in parsed.sources.values()), *files]:
+                _copy_into(root / name, copy / name)
             usage, first = bench.build(manifest, folder, root=copy)
             before = digests(first)
             cold.append(usage)
