@@ -132,6 +132,28 @@ def query(
         print(text.rstrip("\n"))
 
 
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(help="Folder of a finished build.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another, to compare with it.")],
+    examples: Annotated[int, typer.Option(min=1, help="Uids that are shown of each kind of change.")] = 1,
+    format: Annotated[  # noqa: A002
+        Format, typer.Option(help="Counts with examples (table), or a line for every changed row (csv, json).")
+    ] = Format.table,
+) -> None:
+    """Rows added, removed, dropped for another rule, in another output or split; and what in the locks explains it."""
+    with _one_line_errors():
+        from infimed_data import stats
+
+        first, second = stats.open_build(a), stats.open_build(b)
+        if format is Format.table:
+            width = shutil.get_terminal_size((120, 24)).columns
+            print(stats.difference(first, second, examples=examples, width=width))
+        else:
+            changed = stats.changes(first, second)
+            print((stats.as_csv if format is Format.csv else stats.as_json)(changed).rstrip("\n"))
+
+
 @app.command("stats")
 def stats_(build: Build) -> None:
     """Sources in and out, drops by rule, asked and realised mixture, histograms."""
