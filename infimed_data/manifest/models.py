@@ -247,6 +247,9 @@ class Mixture(Record):
     max_per_group: int | None = Field(default=None, ge=1)
     order: Order | None = None
     """None: shuffled by the seed."""
+    phases: tuple[tuple[str, ...], ...] = ()
+    """Strata that follow one another, each phase a list of strata: which rows are drawn stays the same, and `order`
+    holds within a phase. Strata of no phase come last. Empty: all strata mixed."""
 
     @field_validator("strata")
     @classmethod
