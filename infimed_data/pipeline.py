@@ -18,6 +18,7 @@ from infimed_data.outputs import (
     Decided,
     Unit,
     decide,
+    letter_balances,
     placed_targets,
     write_build,
     write_evidence,
@@ -169,6 +170,8 @@ def _finish(
             warnings=[warning.text for warning in (*warnings, *notes)],
             digest=final.name,
         )
+        for name, balance in letter_balances(partial, manifest).items():
+            lock["outputs"][name]["letters"] = balance
         (partial / "README.md").write_text(card_text(lock), "utf-8")
         (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build

@@ -66,8 +66,8 @@ def _mixture(manifest: Manifest, name: str, mixture: Mixture, where: Where) -> l
     phased: set[str] = set()
     for number, phase in enumerate(mixture.phases):
         for index, stratum in enumerate(phase):
-            loc = ("outputs", name, "mixture", "phases")
-            place = f"{where(*loc, number, index)}: {'.'.join(loc)}: {stratum!r}"
+            at = where("outputs", name, "mixture", "phases", number, index)
+            place = f"{at}: outputs.{name}.mixture.phases: {stratum!r}"
             if allowed is not None and stratum not in allowed:
                 hint = did_you_mean(stratum, allowed)
                 problems.append(f"{place}: no such {mixture.strata[0]}; allowed: {', '.join(allowed)}{hint}")
