@@ -154,6 +154,25 @@ def diff(
             print((stats.as_csv if format is Format.csv else stats.as_json)(changed).rstrip("\n"))
 
 
+@app.command("export")
+def export_(
+    build: Build,
+    to: Annotated[str, typer.Option(help="verl, easyr1, llama_factory, swift, vlm_r1 or verifiers.")],
+    out: Annotated[
+        Path | None, typer.Option(help="New folder; default: NAME-DIGEST-FORMAT in the current folder.")
+    ] = None,
+) -> None:
+    """Write a build's outputs as another trainer reads them, and check every row; the last line is the folder."""
+    with _one_line_errors():
+        from infimed_data import export, stats
+
+        opened = stats.open_build(build)
+        folder = out or Path(f"{opened.label.replace(' ', '-')}-{to}")
+        for line in export.export(opened.path, to, folder):
+            print(stats.shown(line))
+        print(stats.shown(str(folder)))
+
+
 @app.command("stats")
 def stats_(build: Build) -> None:
     """Sources in and out, drops by rule, asked and realised mixture, histograms."""
