@@ -98,6 +98,36 @@ def build(
 
 
 @app.command()
+def sweep(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests (YAML); the others are compared with the first.")],
+    out: Out = Path("builds"),
+    work: Work = Path(".infimed"),
+    processes: Processes = None,
+    root: Root = None,
+    format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.table,  # noqa: A002
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    """Build many variants, computing once what they share, and print one table of what differs."""
+    with _one_line_errors():
+        from infimed_data import stats
+        from infimed_data import sweep as sweeping
+        from infimed_data.engine import default_processes, leave_pandas_out
+        from infimed_data.plan import BuildOptions
+
+        leave_pandas_out()
+        options = BuildOptions(out, work, processes or default_processes(), root, quiet)
+        say = (lambda line: _say(line) if line.startswith(("warning", "error")) else None) if quiet else _say
+        swept = sweeping.sweep(manifests, options, say)
+        if format is Format.table:
+            print(sweeping.as_text(swept))
+        else:
+            table = sweeping.compared(swept)
+            print((stats.as_csv if format is Format.csv else stats.as_json)(table).rstrip("\n"))
+        if any(one.build is None for one in swept):
+            raise typer.Exit(1)
+
+
+@app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
     """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
     with _one_line_errors():

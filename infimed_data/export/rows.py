@@ -72,7 +72,7 @@ def _about(build: Path, output: str, split: str) -> dict[int, dict[str, Any]]:
     if output == "sft" and more.exists():
         placed = pl.scan_parquet(more).filter(pl.col("sft_split") == split).select("uid", "sft_position").collect()
         further = placed.join(found.select(pl.exclude(place)), on="uid", how="inner").select(found.columns)
-        found = pl.concat([found, further.cast(dict(found.schema))])
+        found = pl.concat([found, further.cast(found.schema)])
     return {int(row[place]): row for row in found.unique(place, keep="first").iter_rows(named=True)}
 
 
