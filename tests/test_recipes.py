@@ -123,6 +123,16 @@ def test_the_phases_are_the_same_rows_in_another_order(sft: Path, folder: Path) 
     assert first != sorted(first), "mixed within a phase"
 
 
+def test_what_an_ablation_leaves_in_is_what_the_whole_has(sft: Path, folder: Path) -> None:
+    build = build_scaled(MANIFESTS / "ablations" / "without_general.yaml", folder, SCALE)
+    found = [row for row in changes(open_build(sft), open_build(build)).to_pylist() if row["change"] != "other split"]
+    general = {"llava_cot", "mulberry", "r1_onevision", "scienceqa"}
+    assert {row["source"] for row in found} <= general | {"pmc_vqa"}
+    gone = [row for row in found if row["source"] in general]
+    assert len(gone) == 63 and {row["change"] for row in gone} == {"now dropped"}
+    assert len(found) - len(gone) <= 1, "rounding of the scaled counts"
+
+
 def _phases() -> tuple[tuple[str, ...], ...]:
     manifest, _, _ = load_manifest(MANIFESTS / "infimed_progressive.yaml")
     assert manifest.outputs.sft is not None
