@@ -74,6 +74,7 @@ _OTHERWISE = re.compile(
     r"\b(?:first|second|third|fourth|fifth|last|final|former|latter|next|previous|remaining two) "
     r"(?:option|choice|answer|alternative|two|one of the options)s?\b"
     r"|\b(?:option|choice|alternative)s?\s+(?:\d|[ivx]+\b|one\b|two\b|three\b|four\b|five\b|[a-j]\b)"
+    r"|\b(?:answers?|ans)\b\W{0,4}[a-j]{2,}\b"
     r"|\([a-j]\)|(?:^|\n)\s*[a-j][.)]\s|\b(?:of|the) above\b|第[一二三四五]个?(?:选项|答案)|以上",
     re.IGNORECASE,
 )
@@ -140,6 +141,7 @@ def anchors(options: Sequence[str]) -> list[int | None] | None:
             fixed[index] = walls[index] = True
         elif _THESE.match(text):
             fixed[index] = True
+            walls[index] = re.match(r"\W*(?:both|neither|either)\b", text, re.IGNORECASE) is not None
     segments: list[int | None] = []
     segment = 0
     for index in range(len(options)):

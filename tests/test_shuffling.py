@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import orjson
 import polars as pl
 import pytest
+from adapter_rows import read
 from conftest import PROJECT, Run
 
 from infimed_data.shuffling import anchors, relabelled, shuffled
@@ -56,6 +58,7 @@ def test_several_right_options_stay_in_the_order_of_their_letters() -> None:
         (["Liver", "Lung", "None of these", "Heart"], [0, 0, None, 0]),
         (["肝", "肺", "心", "以上都不是"], [0, 0, 0, None]),
         (["Hepatitis A", "Hepatitis B", "Above the diaphragm", "Allopurinol"], [0, 0, 0, 0]),
+        (["Tongue", "Thumb", "Both", "Breathing"], [0, 0, None, 1]),
         (["Yes", "No"], [0, 0]),
         (["A", "B", "C", "D"], None),
     ],
@@ -96,7 +99,7 @@ def test_letters_of_the_reasoning_are_rewritten(text: str, expected: str) -> Non
 @pytest.mark.parametrize(
     "text",
     ["B fits better than C.", "The second option fits.", "option b is right", "Of the above, the lung has air.",
-     "I rule out (a) first.", "Choice 2 it is.", "The first two options are out.", "It must be D"],
+     "I rule out (a) first.", "Choice 2 it is.", "Ans: BD", "The first two options are out.", "It must be D"],
 )  # fmt: skip
 def test_reasoning_that_names_options_otherwise_keeps_its_row(text: str) -> None:
     assert relabelled(text, OPTIONS, PLACES) is None
@@ -111,6 +114,22 @@ def test_rows_that_cannot_be_shuffled_say_why() -> None:
     assert shuffled(row(answer_label="E"), 1).kept == "label_without_option"
     for other in (row(options=[]), row(answer_kind="yes_no", options=[]), row(answer_label=None)):
         assert shuffled(other, 1) == (other, None, 0)
+
+
+def test_real_exam_questions_are_balanced_and_their_explanations_kept_in_step(real: Path) -> None:
+    samples, _ = read("medmcqa", real / "medmcqa", "validation")
+    kept, before, after, rewritten = Counter[str](), Counter[str](), Counter[str](), 0
+    for number, sample in enumerate(samples):
+        given = {**asdict(sample), "uid": f"medmcqa/validation/{number}", "options": list(sample.options)}
+        done = shuffled(given, 17)
+        kept[done.kept or "shuffled"] += 1
+        before[str(sample.answer_label)] += 1
+        after[done.record["answer_label"]] += 1
+        assert done.record["options"]["ABCD".index(done.record["answer_label"])] == sample.answer
+        rewritten += done.record["rationale"] != sample.rationale
+    assert kept == {"shuffled": 3889, "rationale_names_options": 275, "options_are_letters": 19}
+    assert before == {"A": 1348, "B": 1085, "C": 925, "D": 825}
+    assert max(after.values()) - min(after.values()) < 100 and rewritten > 500
 
 
 @pytest.fixture(scope="module")
