@@ -129,7 +129,7 @@ def sweep(
 
 @app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
-    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings. Reads no rows."""
+    """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings."""
     with _one_line_errors():
         from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
 
@@ -139,6 +139,22 @@ def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infi
         outputs = ", ".join(name for name, _ in plan.manifest.outputs.items())
         passes = f", passes: {', '.join(plan.manifest.generate)}" if plan.manifest.generate else ""
         print(f"{manifest}: valid; {len(plan.manifest.sources)} sources, outputs: {outputs}{passes}")
+
+
+@app.command()
+def push(
+    build: Build,
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME of the data set on the Hub; made if it is not there.")],
+    ids_only: Annotated[
+        bool, typer.Option("--ids-only", help="Ids, digests and the texts that licenses let through, without pictures.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Let everybody read it; a new one is private else.")] = False,
+) -> None:
+    """Publish a build on the Hub, tagged with its digest; the last line on stdout is its address."""
+    with _one_line_errors():
+        from infimed_data.hub import push as push_build
+
+        print(push_build(build, repo, _say, ids_only=ids_only, public=public))
 
 
 @app.command()

@@ -160,8 +160,7 @@ class Prompting:
     instruction: str | None
     reasoning: bool
     answer_tags: bool
-    shuffle_seed: int | None = None
-    """Of the order of options; None: as read."""
+    shuffle_seed: int | None = None  # of the order of options; None: as read
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 __all__ = [
     "BudgetError",
     "BuildError",
+    "HubError",
     "InfimedError",
     "ManifestError",
     "QueryError",
@@ -42,6 +43,10 @@ class StorageError(InfimedError, OSError):
 
 class BuildError(InfimedError, RuntimeError):
     """A build that must not be finished, such as one whose counts do not add up."""
+
+
+class HubError(InfimedError, RuntimeError):
+    """The Hub or the way to it: no access, nothing of that name, no room, no network, terms that forbid a push."""
 
 
 class QueryError(InfimedError, ValueError):

@@ -40,6 +40,12 @@ def _inputs(plan: Plan, reads: Sequence[Read]) -> dict[str, Any]:
     }
 
 
+def _commits(plan: Plan) -> dict[str, str]:
+    """Commit of each source and benchmark that is on the Hub."""
+    readings = (*plan.readings, *plan.benchmarks)
+    return dict(sorted((reading.source, reading.commit) for reading in readings if reading.commit is not None))
+
+
 def check_inputs(plan: Plan, reads: Sequence[Read]) -> None:
     """Raises `SourceError` where sources or benchmarks are not those of the lock that is being repeated."""
     if plan.expected_inputs is None:
@@ -77,7 +83,7 @@ def build_digest(plan: Plan, reads: Sequence[Read], *, answers: str | None = Non
         sorted((name, sorted(marks.items())) for name, marks in plan.teacher_marks.items()),
     ]
     return key_of(
-        "build", plan.manifest.determining(), names, stages, sorted(plan.marks.items()), asked,
+        "build", plan.manifest.determining(), names, _commits(plan), stages, sorted(plan.marks.items()), asked,
         code_digest(*_DECIDING), _versions(),
     )[:12]  # fmt: skip
 
@@ -114,7 +120,7 @@ def sources_table(decided: Decided, reads: Sequence[Read], manifest: Manifest) -
                 "adapter": spec.adapter,
                 "category": spec.category,
                 "license": spec.license,
-                "revision": spec.revision,
+                "revision": reading.commit or spec.revision,
                 "rows_read": read.rows,
                 "rejected": row["rejected"],
                 "dropped": row["dropped"],
@@ -136,9 +142,11 @@ def lock_of(
     files: Mapping[str, int],
     warnings: Sequence[str],
     digest: str,
+    sha256: Mapping[str, str],
 ) -> dict[str, Any]:
     """What `lock.json` holds. `reads` are those of sources and benchmarks, `compared` counts what was compared, and
-    `generated` is what each pass asked and what came of it."""
+    `generated` is what each pass asked and what came of it; `sha256` has the digest of
+    every table."""
     drops: dict[str, dict[str, int]] = {}
     counted = decided.rows.filter(pl.col("rule").is_not_null()).group_by("stage", "rule").len().sort("stage", "rule")
     for stage, rule, count in counted.iter_rows():
@@ -149,6 +157,7 @@ def lock_of(
         "build": digest,
         "manifest": plan.manifest.resolved(),
         "inputs": _inputs(plan, reads),
+        "commits": _commits(plan),
         "sources": list(sources),
         "benchmarks": list(benchmarks),
         "compared": dict(compared),
@@ -158,6 +167,7 @@ def lock_of(
         "drops": drops,
         "outputs": strata_table(decided),
         "files": dict(files),
+        "sha256": dict(sha256),
         "stages": {
             read.reading.name: {
                 "ingest": read.reading.ingest.key,

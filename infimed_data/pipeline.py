@@ -28,7 +28,7 @@ from infimed_data.outputs import (
 from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
 from infimed_data.preparing import Prepared, Sources, jobs_of, prepare, read_all
-from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked
+from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
 
 __all__ = ["build"]
 
@@ -169,6 +169,7 @@ def _finish(
             files=dict(sorted(files.items())),
             warnings=[warning.text for warning in (*warnings, *notes)],
             digest=final.name,
+            sha256={path.relative_to(partial).as_posix(): sha256(path) for path in sorted(partial.rglob("*.parquet"))},
         )
         for name, balance in letter_balances(partial, manifest).items():
             lock["outputs"][name]["letters"] = balance

@@ -13,6 +13,7 @@ from infimed_data.errors import ManifestError, SourceError
 from infimed_data.generate import TeacherMarks, find_replays, read_reviews, refused_teachers
 from infimed_data.manifest import Manifest, Positions, Reads, load_manifest, place_of
 from infimed_data.source_stages import Reading, open_source
+from infimed_data.storage.hub import HubLocation
 from infimed_data.storage.stages import Fingerprints
 
 __all__ = ["BuildOptions", "Plan", "Warned", "load_plan", "semantic_warnings"]
@@ -66,6 +67,7 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
         raise ManifestError([f"{place_of(positions, path, 'root')}: root: no folder {root}"])
     lock = orjson.loads(path.read_bytes()) if path.suffix == ".json" else None
     plan = Plan(manifest, path, positions, [], [], {}, Fingerprints(options.work), lock and lock.get("inputs"))
+    commits: Mapping[str, str] = (lock or {}).get("commits", {})
     problems: list[str] = []
     faults: list[SourceError] = []
     sections: tuple[tuple[str, Mapping[str, Reads], list[Reading]], ...] = (
@@ -76,8 +78,9 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
         for name, spec in specs.items():
             try:
                 readings += open_source(
-                    section, name, spec, root, options.work, plan.fingerprints, manifest.limits, plan.at
-                )
+                    section, name, spec, root, options.work, plan.fingerprints, manifest.limits, plan.at,
+                    commit=commits.get(name),
+                )  # fmt: skip
             except ManifestError as error:
                 problems += error.problems
             except SourceError as error:
@@ -156,6 +159,11 @@ def semantic_warnings(plan: Plan) -> list[Warned]:
         if spec.license is None:
             where = plan.at("sources", name)
             found.append(Warned(where, f"source '{name}' has no license; the card will say 'unknown'"))
+    for section, specs in (("sources", manifest.sources), ("benchmarks", manifest.benchmarks)):
+        for name, reads in specs.items():
+            if reads.location.startswith("hf://") and HubLocation.parse(reads.location, revision=reads.revision).moves:
+                where = plan.at(section, name, "location")
+                found.append(Warned(where, f"{section}.{name}: no revision is named; `main` may be another tomorrow"))
     for name, output in manifest.outputs.items():
         for stratum, budget in output.mixture.budgets.items():
             if budget == 1 and isinstance(budget, int):

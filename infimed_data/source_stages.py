@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from infimed_data.adapters import load_adapter
 from infimed_data.adapters.contract import Adapter, Context
 from infimed_data.engine import Engine
-from infimed_data.errors import ManifestError, SourceError, did_you_mean
+from infimed_data.errors import HubError, ManifestError, SourceError, did_you_mean
+from infimed_data.fetching import find
 from infimed_data.ingest import IngestTask, ingest_shard
 from infimed_data.manifest import Limits, Reads
 from infimed_data.progress import Progress
@@ -51,6 +52,8 @@ class Reading:
     work: Path
     fingerprints: Fingerprints
     limits: Limits
+    commit: str | None = None
+    """The commit that is read, of a data set on the Hub."""
 
     @property
     def name(self) -> str:
@@ -171,10 +174,13 @@ def open_source(
     fingerprints: Fingerprints,
     limits: Limits,
     where: Callable[..., str],
+    *,
+    commit: str | None = None,
 ) -> list[Reading]:
     """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`.
 
-    `section` is where the manifest names it: `sources` or `benchmarks`.
+    `section` is where the manifest names it: `sources` or `benchmarks`. `commit` is the one that a lock names, of a
+    data set on the Hub, which is fetched.
     """
     try:
         adapter = load_adapter(spec.adapter)
@@ -202,16 +208,15 @@ def open_source(
                     f"{', '.join(adapter.splits)}{did_you_mean(split, adapter.splits)}"
                 ]
             )
-    location = Path(spec.location)
     try:
-        place = Place(location if location.is_absolute() else root / location)
+        place, commit = find(spec, adapter, options, root, work, commit=commit)
         readings = []
         for split in spec.splits:
             context = Context(place, split, options)
             files = adapter.tables(context)
-            readings.append(Reading(name, split, spec, adapter, context, files, work, fingerprints, limits))
+            readings.append(Reading(name, split, spec, adapter, context, files, work, fingerprints, limits, commit))
         return readings
-    except SourceError as error:
+    except (SourceError, HubError) as error:
         raise SourceError(f"{where(section, name, 'location')}: {section}.{name}: {error}") from error
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from tiny_qwen import tiny_qwen
+
+from infimed_train.vision_imports import make_torchvision_importable
 
 if TYPE_CHECKING:
     from traced_build import Asked
@@ -70,6 +74,47 @@ def shared_cases() -> Path:
     if not path.is_file():
         pytest.skip(f"no labelled cases at {path}")
     return path
+
+
+NOT_TRAINING = [name for name in ("torch", "torchvision", "trl") if importlib.util.find_spec(name) is None]
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Skips where the trainer's libraries are missing; no hub and one thread where they are there."""
+    if NOT_TRAINING:
+        pytest.skip(f"not installed: {', '.join(NOT_TRAINING)} (they come with the extra `train`)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        make_torchvision_importable()
+        import datasets
+        import torch
+
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets_cache"))
+        datasets.disable_progress_bars()
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(training: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Qwen2.5-VL of 38K parameters; read only."""
+    return tiny_qwen(tmp_path_factory.mktemp("tiny_qwen"))
+
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """`write(yaml)`: a configuration file."""
+
+    def write_config(text: str) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write_config
 
 
 def place_of_rows(build: Path) -> dict[tuple[str, str], str]:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_qwen import make_torchvision_importable, tiny_qwen
+from tiny_qwen import tiny_qwen
+
+from infimed_train.grpo import mixed_grpo_trainer
+from infimed_train.vision_imports import make_torchvision_importable
 
 MISSING = [name for name in ("torch", "torchvision", "trl", "datasets") if importlib.util.find_spec(name) is None]
 
@@ -164,16 +167,6 @@ def test_two_steps_of_sft_change_every_parameter(sft_trainer: Any) -> None:
 
 def test_grpo_hands_every_column_to_the_reward(model: str, load: Load, tmp_path: Path) -> None:
     from trl.trainer.grpo_config import GRPOConfig
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
-    # TRL 1.16 gives the processor images=[..., None, ...] when prompts with and without images meet in one generation
-    # batch, and the processor refuses None. infimed_train will own this class; this test then takes it from there.
-    class MixedGRPOTrainer(GRPOTrainer):  # type: ignore[misc,unused-ignore]
-        def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-            *head, images, tool_images = super()._generate(prompts)
-            if images is not None:
-                images = [of_prompt or [] for of_prompt in images]
-            return (*head, images, tool_images)
 
     calls: list[dict[str, Any]] = []
 
@@ -199,7 +192,7 @@ def test_grpo_hands_every_column_to_the_reward(model: str, load: Load, tmp_path:
     row_of = {row["uid"]: row for row in rows}
     assert len(row_of) == 4
 
-    trainer = MixedGRPOTrainer(model=model, args=arguments, train_dataset=rows, reward_funcs=reward)
+    trainer = mixed_grpo_trainer()(model=model, args=arguments, train_dataset=rows, reward_funcs=reward)
     every, changed = trained_parameters(trainer)
 
     assert changed == every

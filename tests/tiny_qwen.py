@@ -6,6 +6,8 @@ Nothing heavy is imported before a function is called, so a test file may import
 from importlib.resources import files
 from pathlib import Path
 
+from infimed_train.vision_imports import make_torchvision_importable
+
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -18,33 +20,21 @@ SPECIAL_TOKENS = (
 )
 
 
-def make_torchvision_importable() -> None:
-    """Import torchvision, beside a torch of another build too. Call it before the first import of transformers.
-
-    transformers' Qwen2.5-VL classes import torchvision at load. PyPI's torchvision for Linux x86_64 is linked against
-    CUDA; beside a CPU torch its C++ operators cannot load, and the import dies at the first one that it names:
-    "operator torchvision::nms does not exist". Its Python half, all that image processors need, works once those names
-    are declared. Declared only: calling them would still fail. Beside a matching torch this is a plain import.
-    """
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
-        import torchvision  # noqa: F401
-
-
-def tiny_qwen(folder: Path) -> Path:
+def tiny_qwen(
+    folder: Path,
+    *,
+    hidden: int = 16,
+    layers: int = 2,
+    vision_hidden: int = 16,
+    mrope_section: tuple[int, ...] = (1, 1),
+    min_pixels: int = 4 * 28 * 28,
+    max_pixels: int = 16 * 28 * 28,
+) -> Path:
     """`folder`, holding what `from_pretrained` loads: a Qwen2.5-VL of 38K random float32 parameters and its processor.
 
     Same classes, special tokens and chat template as the real model; same weights on every call. A token is one byte,
-    so every text survives the round trip through the tokenizer; an image becomes 4 to 16 tokens.
+    so every text survives the round trip through the tokenizer; an image becomes 4 to 16 tokens. `mrope_section`
+    adds up to an eighth of `hidden`.
     """
     make_torchvision_importable()
     import torch
@@ -68,7 +58,7 @@ def tiny_qwen(folder: Path) -> Path:
         additional_special_tokens=list(SPECIAL_TOKENS),
     )
     processor = Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call,unused-ignore]
-        image_processor=Qwen2VLImageProcessor(min_pixels=4 * 28 * 28, max_pixels=16 * 28 * 28),
+        image_processor=Qwen2VLImageProcessor(min_pixels=min_pixels, max_pixels=max_pixels),
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=(files("trl") / "chat_templates" / "qwen2_5_vl.jinja").read_text(encoding="utf-8"),
@@ -76,24 +66,24 @@ def tiny_qwen(folder: Path) -> Path:
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(vocabulary),
-            "hidden_size": 16,
-            "intermediate_size": 32,
-            "num_hidden_layers": 2,
+            "hidden_size": hidden,
+            "intermediate_size": 2 * hidden,
+            "num_hidden_layers": layers,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1]},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": list(mrope_section)},
             "bos_token_id": token_ids["<|endoftext|>"],
             "eos_token_id": token_ids["<|im_end|>"],
             "pad_token_id": token_ids["<|endoftext|>"],
             "tie_word_embeddings": True,
         },
         vision_config={
-            "depth": 2,
-            "hidden_size": 16,
-            "intermediate_size": 32,
+            "depth": layers,
+            "hidden_size": vision_hidden,
+            "intermediate_size": 2 * vision_hidden,
             "num_heads": 4,
-            "out_hidden_size": 16,
-            "fullatt_block_indexes": [1],
+            "out_hidden_size": hidden,
+            "fullatt_block_indexes": list(range(1, layers)),
         },
         image_token_id=token_ids["<|image_pad|>"],
         video_token_id=token_ids["<|video_pad|>"],

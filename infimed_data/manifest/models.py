@@ -60,11 +60,13 @@ class Reads(Record):
     adapter: str
     """Name of an adapter; `infimed-data adapters` lists them."""
     location: str
-    """Folder, data file, or zip/tar archive, relative to the manifest's root."""
+    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`,
+    of which the files that the adapter names are fetched."""
     split: str | tuple[str, ...] = "train"
     """Split or splits to read, by the adapter's names."""
     revision: str | None = None
-    """Revision of the data set; recorded, and part of the lock."""
+    """Revision of the data set; recorded, and part of the lock. On the Hub it may stand here or in the location, as a
+    commit, tag or branch; the lock has the commit."""
     group_key: str | None = None
     """Field of the source's own rows whose value becomes `group`, in place of the adapter's choice."""
     key_space: str | None = Field(default=None, pattern=NAME)
@@ -97,6 +99,9 @@ class Source(Reads):
     send_to_api: bool | None = None
     """Whether its rows may be sent to a teacher outside this machine and the private network. Null: yes, but no where
     the license or the adapter says that access is credentialed, as PhysioNet's is."""
+    redistribute: bool | None = None
+    """Whether `push` may publish its rows. Null: as its license and the catalogue say, and no where no license is
+    known."""
 
     @property
     def may_be_sent(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import uuid
@@ -214,6 +215,12 @@ def file_digest(path: Path) -> str:
     except OSError as error:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex: what others can check without this package."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def clear_folder(path: Path) -> None:

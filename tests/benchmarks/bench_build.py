@@ -353,12 +353,13 @@ def obvious(bench: Bench) -> None:
 
 
 def _against_datasets(bench: Bench, folder: Path, name: str) -> None:
-    manifest = folder / "vqa_rad.yaml"
-    manifest.write_text(
+    text = (
         "name: vqa_rad\nroot: data\nsources:\n  vqa_rad: {adapter: vqa_rad, location: vqa_rad, split: [train, test], "
-        "category: medical_vqa}\noutputs: {sft: {}}\n",
-        "utf-8",
+        "category: medical_vqa}\noutputs: {sft: {}}\n"
     )
+    (folder / "near.yaml").write_text(text, "utf-8")
+    manifest = folder / "vqa_rad.yaml"  # the same job: the peer looks for exact duplicates alone
+    manifest.write_text(text + "dedup: {near: false}\n", "utf-8")
     ours: list[Usage] = []
     peers: dict[str, list[Usage]] = {"first": [], "last": []}
     for _ in range(bench.repeat):
@@ -384,6 +385,9 @@ def _against_datasets(bench: Bench, folder: Path, name: str) -> None:
             out.unlink()
     bench.add(f"{name}: kept by each, equal rows", float(kept.total()), "rows")
     bench.add_runs(f"{name}, ours", ours)
+    with bench.folder("near") as place:
+        usage, _ = bench.build(folder / "near.yaml", place)
+        bench.add_runs(f"{name}, ours, near-duplicates of pictures and texts too", [usage])
     for embed, usages in peers.items():
         shown = f"{name}, datasets, images embedded {embed}"
         bench.add_runs(shown, usages)

@@ -1,0 +1,165 @@
+"""Reinforcement learning with the verifier as the reward (GRPO), for prompts with and without images together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from infimed_data.verify import Gold
+from infimed_train.config import GrpoConfig, Loaded, trl_config
+from infimed_train.data import Rows, by_difficulty, fitting, load_rows, measure
+from infimed_train.errors import TrainError
+from infimed_train.model import (
+    adapter,
+    freeze,
+    limits_vllm_would_miss,
+    load_model,
+    load_processor,
+    pixel_limits,
+)
+from infimed_train.rewards import Judge, Watch, decidable
+from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, training_card
+
+__all__ = ["grpo", "grpo_rows", "mixed_grpo_trainer", "payable"]
+
+Say = Callable[[str], None]
+
+
+@cache
+def mixed_grpo_trainer() -> Any:
+    """TRL's `GRPOTrainer`, mended for generation batches in which prompts with and without images meet.
+
+    TRL 1.16 hands the processor `images=[..., None, ...]` for such a batch, and every processor refuses None ("only a
+    single or a list of entries is supported"). A prompt without images has none, which is `[]`. It is put right on the
+    way out of `_generate`: before, vLLM's path wants the None ("img_list is not None", then `img_list[0]`).
+    """
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    class MixedGRPOTrainer(GRPOTrainer):  # type: ignore[misc,unused-ignore]
+        def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+            *head, images, tool_images = super()._generate(prompts)
+            if images is not None:
+                images = [of_prompt or [] for of_prompt in images]
+            return (*head, images, tool_images)
+
+    return resuming(MixedGRPOTrainer)
+
+
+def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
+    """Trains and returns the folder of the model."""
+    config = loaded.config
+    assert isinstance(config, GrpoConfig)
+    processor = load_processor(
+        config.model, revision=config.revision, pixels=config.pixels, where=loaded.place("model")
+    )
+    if missed := limits_vllm_would_miss(config, processor):
+        raise TrainError(f"{loaded.place('pixels')}: {missed}")
+    processor.tokenizer.padding_side = processor.tokenizer.truncation_side = "left"
+    rows = load_rows(config.data, "grpo", where=loaded.place("data", "path"))
+    dumped = config.model_dump(mode="json", exclude={"output"})
+    identity = {"config": dumped, "rows": rows.digest}
+    folder = RunFolder(Path(config.output), identity, fresh=fresh, main=is_main())
+    if folder.finished:
+        say(f"{folder.model}: finished before; --fresh starts anew")
+        return folder.model
+    ordered = config.difficulty is not None and config.difficulty.order != "as_built"
+    judge = Judge(
+        config.reward,
+        max_completion_tokens=config.trl.get("max_completion_length", 1024),
+        watch=Watch(say) if is_main() else None,
+    )
+    functions, weights = judge.functions()
+    extra: dict[str, Any] = {"reward_weights": weights}
+    if ordered:
+        extra["shuffle_dataset"] = False
+    arguments = trl_config(loaded, config.trl, output=folder.path, extra=extra)
+    table = grpo_rows(loaded, config, rows, processor, say)
+    held_out = None
+    if config.data.eval_split is not None:
+        held = load_rows(config.data, "grpo", split=config.data.eval_split, where=loaded.place("data", "eval_split"))
+        held_out = grpo_rows(loaded, config.model_copy(update={"difficulty": None}), held, processor, say)
+    prompts = arguments.generation_batch_size // arguments.num_generations
+    if len(table) < prompts:  # TRL would end after no step at all, without an error
+        raise TrainError(
+            f"{loaded.place('trl')}: {len(table)} rows, but a generation batch takes {prompts} prompts "
+            f"({arguments.generation_batch_size} completions, {arguments.num_generations} each); "
+            "lower per_device_train_batch_size or gradient_accumulation_steps"
+        )
+    card = training_card(identity=identity, config=dumped, data=rows.digest, pixels=pixel_limits(processor))
+    card |= {"task": "grpo", "rows": len(table), "max_steps": arguments.max_steps}
+    model = load_model(config, arguments, where=loaded.place("model"))
+    arguments.model_init_kwargs = None
+    freeze(model, config.freeze, loaded.place("freeze"))
+    _leave_out_undecided_rows_from_the_log()
+    try:
+        trainer = mixed_grpo_trainer()(
+            model=model,
+            args=arguments,
+            reward_funcs=functions,
+            train_dataset=table,
+            eval_dataset=held_out,
+            processing_class=processor,
+            peft_config=None if config.lora is None else adapter(config.lora),
+        )
+    except (ValueError, ImportError) as error:
+        raise TrainError(f"{loaded.place('trl')}: trl: {' '.join(str(error).split())}") from None
+    judge.training = lambda: bool(trainer.model.training)
+    return run_trainer(trainer, folder, card, say)
+
+
+def grpo_rows(loaded: Loaded, config: GrpoConfig, rows: Rows, processor: Any, say: Say) -> Any:
+    """The rows to train on, in their order: within the limits, payable, by difficulty."""
+    table = rows.table
+    # First, because a column added to a selection makes `datasets` copy the selection, images and all, to its cache.
+    if rows.sources is not None and "source" not in table.column_names:
+        table = table.add_column("source", list(rows.sources))
+    if "uid" not in table.column_names:
+        table = table.add_column("uid", list(rows.uids))
+    rows = replace(rows, table=table)
+    kept = fitting(rows, measure(rows, processor), config, say)
+    rows = payable(rows.take(kept.tolist()), say)
+    if config.difficulty is not None:
+        where = loaded.place("difficulty")
+        chosen = by_difficulty(rows.pass_rates, config.difficulty, count=len(rows), where=where)
+        if all(rate is None for rate in rows.pass_rates or [None]):
+            say(f"{rows.where}: no row has a pass_rate; difficulty changes nothing")
+        elif len(chosen) < len(rows):
+            say(f"{rows.where}: outside the limits of difficulty: {len(rows) - len(chosen)} rows left out")
+        rows = rows.take(chosen.tolist())
+    say(f"{rows.where}: {len(rows)} rows to train on")
+    return rows.table
+
+
+def payable(rows: Rows, say: Say) -> Rows:
+    """The rows whose right answer the verifier can tell; the others could never be paid, and are left out, counted.
+
+    Raises `TrainError` where none is left: every reward would be None.
+    """
+    plain = rows.table.remove_columns("images")
+    golds = [Gold.from_row(row) for row in plain]
+    decided = [i for i, gold in enumerate(golds) if decidable(gold)]
+    left_out = len(rows) - len(decided)
+    if not decided:
+        kinds = sorted({gold.answer_kind for gold in golds})
+        raise TrainError(
+            f"{rows.where}: the reward is None for all {len(rows)} rows: no rule can tell right from wrong for "
+            f"answers of kind {', '.join(kinds)}; use an output of verifiable answers (rl)"
+        )
+    if left_out:
+        say(f"{rows.where}: answers that no rule can check: {left_out} rows left out")
+    return rows.take(decided)
+
+
+def _leave_out_undecided_rows_from_the_log() -> None:
+    """TRL warns with a row's whole content wherever all functions say None; we log the share of such rows instead."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "All reward functions returned None" not in str(record.msg)
+
+    logger = logging.getLogger("trl.trainer.grpo_trainer")
+    if not any(getattr(known, "__name__", "") == "keep" for known in logger.filters):
+        logger.addFilter(keep)

@@ -1,0 +1,287 @@
+"""Scores equal a hand count, are as sure as they say, go on where they stopped, and refuse another resolution."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from conftest import Run, Write
+
+from infimed_train.config import load_config
+from infimed_train.errors import TrainError
+from infimed_train.evaluate import compare, evaluate
+from infimed_train.evaluate.prompts import load_prompts
+from infimed_train.evaluate.statistics import clusters_of, draws, interval, paired
+
+Say = Callable[[str], str]
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@contextmanager
+def server(answer: Callable[[str, str], str | int]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(base_url, requests) of a server that says `answer(question, digest of the image)`, or an HTTP status."""
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append(body)
+            content = body["messages"][-1]["content"]
+            parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+            image = "".join(
+                hashlib.sha256(base64.b64decode(part["image_url"]["url"].partition(",")[2])).hexdigest()
+                for part in parts
+                if part["type"] == "image_url"
+            )
+            said = answer(parts[-1]["text"], image)
+            status = said if isinstance(said, int) else 200
+            choice = {"message": {"content": said}, "finish_reason": "stop"}
+            reply = {"choices": [choice], "usage": {"completion_tokens": 3}}
+            data = json.dumps(reply if status == 200 else {"error": "no"}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_port}/v1", asked
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+def served(url: str, build: Path, output: Path, *more: str) -> str:
+    return "\n".join(
+        [
+            "task: eval",
+            f"output: {output}",
+            f"server: {{base_url: '{url}', model: scripted}}",
+            f"benchmarks: {{rad: {{path: {build}}}}}",
+            "resamples: 200",
+            *more,
+        ]
+    )
+
+
+def test_every_count_on_vqa_rad_is_exact(real: Path, run: Run, write: Write, training: None, tmp_path: Path) -> None:
+    """451 test rows: 272 closed and 179 open as published, 251 and 200 by yes and no; counted in the file itself."""
+    manifest = tmp_path / "rad.yaml"
+    manifest.write_text(
+        f"name: rad\nroot: {real.resolve()}\nsources:\n  vqa_rad:\n    adapter: vqa_rad\n    location: vqa_rad\n"
+        "    split: test\n    category: medical_vqa\ndedup: {exact: false, near: false}\noutputs:\n  sft: {}\n",
+        "utf-8",
+    )
+    built = run("build", manifest, "--out", tmp_path / "builds", "--work", tmp_path / "work", "--quiet")
+    build = Path(built.stdout.splitlines()[-1])
+    rows = json.loads((real / "vqa_rad" / "testset.json").read_text("utf-8"))
+    images = {
+        name: hashlib.sha256((real / "vqa_rad" / "images" / name).read_bytes()).hexdigest()
+        for name in {row["image_name"] for row in rows}
+    }
+    script: dict[tuple[str, str], str] = {}
+    expected: Counter[tuple[str, str]] = Counter()
+    for number, row in enumerate(rows):
+        gold = " ".join(str(row["answer"]).split())
+        polar = gold.lower() in ("yes", "no")
+        said, outcome, failed = (f"<think>Look.</think><answer>{gold}</answer>", "correct", False)
+        if number % 4 == 1:
+            said, outcome, failed = "", "wrong", True
+        elif number % 4 == 2 and polar:
+            said, outcome, failed = "No." if gold.lower() == "yes" else "Yes.", "wrong", False
+        elif number % 4 == 2:
+            said, outcome, failed = "<answer></answer>", "wrong", True
+        elif number % 4 == 3 and polar:
+            said, outcome, failed = "The hila are large", "unverifiable", False
+        script[" ".join(row["question"].split()), images[row["image_name"]]] = said
+        for part in (
+            "all",
+            f"published={row['answer_type'].strip().lower()}",
+            f"rebuilt={'closed' if polar else 'open'}",
+        ):
+            expected[part, "rows"] += 1
+            expected[part, outcome] += 1
+            expected[part, "parse_failures"] += failed
+    assert len(script) == 451
+
+    def answer(text: str, image: str) -> str:
+        return script[" ".join(text.partition("\n\n")[0].split()), image]
+
+    with server(answer) as (url, asked):
+        loaded = load_config(write(served(url, build, tmp_path / "out")))
+        text = evaluate(loaded, quiet)
+        assert len(asked) == 451
+        assert evaluate(loaded, quiet) == text
+        assert len(asked) == 451  # the second time everything is known
+
+    scores = {row["part"]: row for row in json.loads((tmp_path / "out" / "results.json").read_text())["scores"]}
+    for (part, count), number in expected.items():
+        assert scores[part][count] == number, (part, count)
+    assert (scores["published=closed"]["rows"], scores["published=open"]["rows"]) == (272, 179)
+    assert (scores["rebuilt=closed"]["rows"], scores["rebuilt=open"]["rows"]) == (251, 200)
+    assert scores["all"]["rows"] == 451
+    every = scores["all"]
+    assert every["accuracy"] == every["correct"] / (every["correct"] + every["wrong"])
+    assert every["low"] < every["accuracy"] < every["high"]
+    assert f"| {100 * every['accuracy']:.1f}" in text
+    predictions = tmp_path / "out" / "predictions.parquet"
+    found = duckdb.sql(f"SELECT outcome, count(*) FROM '{predictions}' GROUP BY outcome")
+    assert found is not None
+    assert dict(found.fetchall()) == {name: expected["all", name] for name in ("correct", "wrong", "unverifiable")}
+    csv = pl.read_csv(tmp_path / "out" / "results.csv")
+    assert csv.filter(pl.col("part") == "all")["correct"].item() == expected["all", "correct"]
+    pictures = len({row["image_name"] for row in rows})
+    assert pl.read_parquet(predictions)["cluster"].n_unique() <= pictures
+
+
+def test_a_stopped_evaluation_goes_on(demo_build: Path, write: Write, training: None, tmp_path: Path) -> None:
+    broken = threading.Event()
+
+    def answer(text: str, image: str) -> str | int:
+        return 403 if broken.is_set() and "?" in text else "yes"
+
+    with server(answer) as (url, asked):
+        text = served(url, demo_build, tmp_path / "out")
+        loaded = load_config(write(text), ["benchmarks.rad.max_rows=20"])
+        said: list[str] = []
+        evaluate(loaded, said.append)
+        assert "rad: 2 rows are conversations, no single question; left out" in said
+        assert len(asked) == 18
+        journal = tmp_path / "out" / "answers.jsonl"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join(lines[:12]) + lines[12][:10])  # killed in the middle of a line
+        broken.set()
+        with pytest.raises(TrainError, match=r"HTTP 403: .*the answers so far are kept") as caught:
+            evaluate(loaded, quiet)
+        assert "\n" not in str(caught.value)
+        broken.clear()
+        asked.clear()
+        evaluate(loaded, quiet)
+        assert len(asked) <= 6
+        with pytest.raises(TrainError, match="is not the folder of an evaluation"):
+            evaluate(load_config(write(text), [f"output={tmp_path}"]), quiet, fresh=True)
+
+
+def test_a_refused_request_counts_as_wrong_and_is_said(
+    demo_build: Path, write: Write, training: None, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    with server(lambda text, image: 400) as (url, _):
+        loaded = load_config(write(served(url, demo_build, tmp_path / "out")), ["benchmarks.rad.max_rows=5"])
+        evaluate(loaded, said.append)
+    scores = json.loads((tmp_path / "out" / "results.json").read_text())["scores"]
+    assert any(line.startswith(f"warning: rad: {scores[0]['rows']} requests refused: HTTP 400") for line in said)
+    assert scores[0]["wrong"] == scores[0]["rows"] - scores[0]["unverifiable"]
+
+
+def test_a_model_answers_here_and_two_evaluations_compare(
+    demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path
+) -> None:
+    config = (
+        f"task: eval\noutput: {tmp_path / 'a'}\nmodel: {tiny_model}\ndtype: float32\nmax_new_tokens: 4\n"
+        f"batch_size: 3\nresamples: 200\nbenchmarks: {{demo: {{path: {demo_build}, max_rows: 7}}}}\n"
+    )
+    first = load_config(write(config))
+    evaluate(first, quiet)
+    before = pl.read_parquet(tmp_path / "a" / "predictions.parquet")
+    journal = tmp_path / "a" / "answers.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:4]))
+    evaluate(first, quiet)
+    assert pl.read_parquet(tmp_path / "a" / "predictions.parquet").equals(before)
+    assert before["finish"].is_in(["length", "stop"]).all()
+    with server(lambda text, image: "yes") as (url, _):
+        other = f"task: eval\noutput: {tmp_path / 'b'}\nserver: {{base_url: '{url}', model: m}}\nresamples: 200\n"
+        other += f"benchmarks: {{demo: {{path: {demo_build}, max_rows: 7}}}}\nagainst: {tmp_path / 'a'}\n"
+        text = evaluate(load_config(write(other)), quiet)
+    assert "Rows that both decided, paired." in text
+    assert compare(tmp_path / "a", tmp_path / "b", resamples=200) in text
+    with pytest.raises(TrainError, match=r"no predictions.parquet; give the folder"):
+        compare(tmp_path / "a", tmp_path / "c", resamples=200)
+
+
+def test_other_pixel_limits_than_in_training_are_refused(
+    demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path
+) -> None:
+    import shutil
+
+    model = tmp_path / "run" / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "run.json").write_text('{"pixels": {"min_pixels": 784, "max_pixels": 7840}}', "utf-8")
+    config = (
+        f"task: eval\noutput: {tmp_path / 'a'}\nmodel: {model}\ndtype: float32\nmax_new_tokens: 2\nresamples: 100\n"
+        f"benchmarks: {{demo: {{path: {demo_build}, max_rows: 2}}}}\n"
+    )
+    with pytest.raises(TrainError, match=r"max_pixels 12544 \(trained with 7840\); .*allow_other_pixels: true"):
+        evaluate(load_config(write(config)), quiet)
+    evaluate(load_config(write(config + "allow_other_pixels: true\n")), quiet)
+    evaluate(load_config(write(config + "pixels: {min_pixels: 784, max_pixels: 7840}\n")), quiet)
+
+
+def test_prompts_are_files_with_a_text_for_every_kind(tmp_path: Path) -> None:
+    from infimed_data.verify import Gold
+
+    gold = Gold(question="Which {options}?", options=("left", "right"), answer_kind="choice")
+    direct, reasoning = load_prompts("direct", where="x"), load_prompts("reasoning", where="x")
+    assert direct.messages(gold)[0]["content"].startswith(
+        "Which {options}?\nA. left\nB. right\n\nAnswer with the option"
+    )
+    assert "<answer></answer>" in reasoning.messages(gold)[0]["content"]
+    assert "请" in direct.messages(gold._replace(lang="zh"))[0]["content"]
+    own = tmp_path / "own.yaml"
+    own.write_text("en: {choice: '{question}'}\n", "utf-8")
+    with pytest.raises(TrainError, match="en: no text for multi_choice"):
+        load_prompts(str(own), where="x")
+    with pytest.raises(TrainError, match="x: no prompts 'dircet'; allowed: direct, reasoning, or a file; did you mean"):
+        load_prompts("dircet", where="x")
+
+
+def test_intervals_are_wider_when_rows_hang_together() -> None:
+    random = np.random.default_rng(0)
+    values = np.repeat(random.integers(0, 2, 100), 10).astype(float)
+    alone, together = np.arange(1000), np.repeat(np.arange(100), 10)
+
+    narrow = interval(draws(values, alone, resamples=1000, seed=0))
+    wide = interval(draws(values, together, resamples=1000, seed=0))
+
+    assert wide[1] - wide[0] > 2.5 * (narrow[1] - narrow[0])
+    expected = 1.96 * np.sqrt(values.mean() * (1 - values.mean()) / 100)
+    assert (wide[1] - wide[0]) / 2 == pytest.approx(expected, rel=0.1)
+
+
+def test_a_paired_comparison_covers_what_is_known() -> None:
+    random = np.random.default_rng(1)
+    clusters = np.arange(400)
+    first = random.integers(0, 2, 400).astype(float)
+    same = paired(first, first, clusters, resamples=500, seed=0)
+    assert (same.difference, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
+    better = np.maximum(first, (random.random(400) < 0.2).astype(float))
+    gain = paired(first, better, clusters, resamples=500, seed=0)
+    assert gain.low <= gain.difference <= gain.high
+    assert gain.p_value < 0.01
+    noise = [paired(first, random.permutation(first), clusters, resamples=200, seed=i).p_value for i in range(40)]
+    assert np.mean(np.array(noise) < 0.05) <= 0.2
+    assert clusters_of([["a"], ["b"], ["a", "b"], []]).tolist() == [0, 0, 0, 1]
