@@ -18,7 +18,8 @@ from typing import Any
 
 import orjson
 import polars as pl
-from stand_in_sets import WRITERS
+from stand_in_images import IMAGE_WRITERS
+from stand_in_texts import TEXT_WRITERS
 from xxhash import xxh3_64_intdigest
 
 from infimed_data.engine import LocalEngine
@@ -75,7 +76,7 @@ def write_sets(root: Path, names: Iterable[str], scale: float, *, all_rows: bool
             continue
         most = 10**9 if all_rows else ENOUGH.get(name, 10**9)
         counts = {split: max(4, round(min(rows, most) * scale)) for split, rows in PUBLISHED[name].items()}
-        WRITERS[name](root / name, counts)
+        {**IMAGE_WRITERS, **TEXT_WRITERS}[name](root / name, counts)
 
 
 def scaled(recipe: Path, root: Path, scale: float) -> Path:
