@@ -63,7 +63,7 @@ PUBLISHED: dict[str, dict[str, int]] = {
 }
 """Rows by folder and split; of MMLU-Pro's health and SuperGPQA's medicine about."""
 ENOUGH = {
-    "pmc_vqa": 60_000, "pubmedvision": 60_000, "llava_cot": 18_000, "mulberry": 14_000, "r1_onevision": 14_000,
+    "pubmedvision": 60_000, "llava_cot": 18_000, "mulberry": 14_000, "r1_onevision": 14_000,
     "virl39k": 12_000,
 }  # fmt: skip
 """Rows that the recipes need of sets that are far larger."""
