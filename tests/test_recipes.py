@@ -133,6 +133,16 @@ def test_what_an_ablation_leaves_in_is_what_the_whole_has(sft: Path, folder: Pat
     assert len(found) - len(gone) <= 1, "rounding of the scaled counts"
 
 
+@pytest.mark.parametrize(("name", "share"), [("answer_only_50", 0.5), ("answer_only_100", 1.0)])
+def test_the_share_of_bare_answers_is_that_of_the_ablation(folder: Path, name: str, share: float) -> None:
+    build = build_scaled(MANIFESTS / "ablations" / f"{name}.yaml", folder, SCALE)
+    samples = pl.read_parquet(build / "samples.parquet")
+    reflective = samples.filter(pl.col("source").is_in(["vqa_rad", "slake", "path_vqa", "pmc_vqa"]))
+    bare = reflective.filter(pl.col("rationale_chars") == 0)
+    assert len(samples) == 376, "the total holds"
+    assert abs(len(bare) / len(reflective) - share) <= 0.12
+
+
 def _phases() -> tuple[tuple[str, ...], ...]:
     manifest, _, _ = load_manifest(MANIFESTS / "infimed_progressive.yaml")
     assert manifest.outputs.sft is not None
