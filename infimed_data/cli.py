@@ -98,6 +98,36 @@ def build(
 
 
 @app.command()
+def sweep(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests (YAML); the others are compared with the first.")],
+    out: Out = Path("builds"),
+    work: Work = Path(".infimed"),
+    processes: Processes = None,
+    root: Root = None,
+    format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.table,  # noqa: A002
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    """Build many variants, computing once what they share, and print one table of what differs."""
+    with _one_line_errors():
+        from infimed_data import stats
+        from infimed_data import sweep as sweeping
+        from infimed_data.engine import default_processes, leave_pandas_out
+        from infimed_data.plan import BuildOptions
+
+        leave_pandas_out()
+        options = BuildOptions(out, work, processes or default_processes(), root, quiet)
+        say = (lambda line: _say(line) if line.startswith(("warning", "error")) else None) if quiet else _say
+        swept = sweeping.sweep(manifests, options, say)
+        if format is Format.table:
+            print(sweeping.as_text(swept))
+        else:
+            table = sweeping.compared(swept)
+            print((stats.as_csv if format is Format.csv else stats.as_json)(table).rstrip("\n"))
+        if any(one.build is None for one in swept):
+            raise typer.Exit(1)
+
+
+@app.command()
 def validate(manifest: ManifestFile, root: Root = None, work: Work = Path(".infimed")) -> None:
     """Check a manifest, find its files, and see that no teacher gets what it may not; print warnings."""
     with _one_line_errors():
@@ -146,6 +176,47 @@ def query(
         if terminal:  # control characters of the data never reach a terminal as such
             text = "\n".join(stats.shown(line) for line in text.splitlines())
         print(text.rstrip("\n"))
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(help="Folder of a finished build.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another, to compare with it.")],
+    examples: Annotated[int, typer.Option(min=1, help="Uids that are shown of each kind of change.")] = 1,
+    format: Annotated[  # noqa: A002
+        Format, typer.Option(help="Counts with examples (table), or a line for every changed row (csv, json).")
+    ] = Format.table,
+) -> None:
+    """Rows added, removed, dropped for another rule, in another output or split; and what in the locks explains it."""
+    with _one_line_errors():
+        from infimed_data import stats
+
+        first, second = stats.open_build(a), stats.open_build(b)
+        if format is Format.table:
+            width = shutil.get_terminal_size((120, 24)).columns
+            print(stats.difference(first, second, examples=examples, width=width))
+        else:
+            changed = stats.changes(first, second)
+            print((stats.as_csv if format is Format.csv else stats.as_json)(changed).rstrip("\n"))
+
+
+@app.command("export")
+def export_(
+    build: Build,
+    to: Annotated[str, typer.Option(help="verl, easyr1, llama_factory, swift, vlm_r1 or verifiers.")],
+    out: Annotated[
+        Path | None, typer.Option(help="New folder; default: NAME-DIGEST-FORMAT in the current folder.")
+    ] = None,
+) -> None:
+    """Write a build's outputs as another trainer reads them, and check every row; the last line is the folder."""
+    with _one_line_errors():
+        from infimed_data import export, stats
+
+        opened = stats.open_build(build)
+        folder = out or Path(f"{opened.label.replace(' ', '-')}-{to}")
+        for line in export.export(opened.path, to, folder):
+            print(stats.shown(line))
+        print(stats.shown(str(folder)))
 
 
 @app.command("stats")

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from infimed_data.errors import SourceError
 from infimed_data.images import fit
 from infimed_data.schema import DROPS, LABELS, SAMPLES, VERIFIABLE_KINDS, Reject
+from infimed_data.shuffling import shuffled
 from infimed_data.signals import read_image_bytes
 from infimed_data.storage.places import Place
 from infimed_data.storage.stages import atomic_write, read_table, write_table
@@ -159,6 +160,7 @@ class Prompting:
     instruction: str | None
     reasoning: bool
     answer_tags: bool
+    shuffle_seed: int | None = None  # of the order of options; None: as read
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +298,7 @@ def _gathered(run: Sequence[tuple[Path, int]], position: str) -> pa.Table:
 def _row_groups(table: pa.Table, task: FileTask, output: str, schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows as output columns, a row group at a time, each distinct image of it held once."""
     assert task.prompting is not None
-    rows = table.select([n for n in table.column_names if not n.startswith("to_")])
-    start = 0
+    rows, start = table.select([n for n in table.column_names if not n.startswith("to_")]), 0
     while start < len(rows):
         images = _ImageColumn(task)
         columns: dict[str, list[Any]] = {name: [] for name in FEATURES[output] if name != "images"}
@@ -305,6 +306,8 @@ def _row_groups(table: pa.Table, task: FileTask, output: str, schema: pa.Schema)
             if images.unpacked_bytes >= ROW_GROUP_BYTES:
                 break
             images.add(record["image_keys"])
+            if (seed := task.prompting.shuffle_seed) is not None:
+                record = dict(shuffled(record, seed).record)
             record["prompt"], record["completion"] = compose(record, task.prompting)
             for name, values in columns.items():
                 values.append(record[name])

@@ -95,12 +95,7 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
         if not short or mixture.total is None or not _shares_rest(mixture, available):
             break
         limits.update(short)
-    chosen = rows[taken]
-    if mixture.order is not None:
-        chosen = chosen.sort(
-            pl.col(mixture.order.by), "priority", "uid",
-            descending=[mixture.order.descending, False, False], nulls_last=True,
-        )  # fmt: skip
+    chosen = _ordered(rows[taken], mixture)
     numbers = rows["row"].to_list()
     reasons = {numbers[index]: reason for index, reason in refused.items()}
     capped: dict[str, dict[str, int]] = {}
@@ -108,7 +103,21 @@ def draw(rows: pl.DataFrame, output: str, mixture: Mixture, *, seed: int) -> Dra
         by_rule = capped.setdefault(strata[index], {})
         by_rule[rule] = by_rule.get(rule, 0) + 1
     reports = _reports(mixture, available, realised, _budgets(mixture, available, available), capped)
-    return Draw(chosen["row"], reasons, reports, mixture.total, shuffled=mixture.order is None)
+    ordered = mixture.order is not None or bool(mixture.phases)
+    return Draw(chosen["row"], reasons, reports, mixture.total, shuffled=not ordered)
+
+
+def _ordered(chosen: pl.DataFrame, mixture: Mixture) -> pl.DataFrame:
+    """The rows in the order of the output: by phase, within it by the field that is asked for, then by priority."""
+    keys: list[tuple[str | pl.Expr, bool]] = [("priority", False), ("uid", False)]
+    if mixture.order is not None:
+        keys.insert(0, (mixture.order.by, mixture.order.descending))
+    if mixture.phases:
+        phase = {stratum: number for number, strata in enumerate(mixture.phases) for stratum in strata}
+        last = len(mixture.phases)
+        number = pl.col("stratum").replace_strict(phase, default=last, return_dtype=pl.UInt32)
+        keys.insert(0, (number, False))
+    return chosen.sort([key for key, _ in keys], descending=[down for _, down in keys], nulls_last=True)
 
 
 def _priorities(uids: pl.Series, salt: str) -> pl.Series:

@@ -18,6 +18,7 @@ from infimed_data.outputs import (
     Decided,
     Unit,
     decide,
+    letter_balances,
     placed_targets,
     write_build,
     write_evidence,
@@ -170,6 +171,8 @@ def _finish(
             digest=final.name,
             sha256={path.relative_to(partial).as_posix(): sha256(path) for path in sorted(partial.rglob("*.parquet"))},
         )
+        for name, balance in letter_balances(partial, manifest).items():
+            lock["outputs"][name]["letters"] = balance
         (partial / "README.md").write_text(card_text(lock), "utf-8")
         (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build

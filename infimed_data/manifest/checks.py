@@ -63,6 +63,17 @@ def _mixture(manifest: Manifest, name: str, mixture: Mixture, where: Where) -> l
             problems.append(
                 f"{where(*loc)}: {'.'.join(loc)}: a weight shares `total`, which is not set; set mixture.total"
             )
+    phased: set[str] = set()
+    for number, phase in enumerate(mixture.phases):
+        for index, stratum in enumerate(phase):
+            at = where("outputs", name, "mixture", "phases", number, index)
+            place = f"{at}: outputs.{name}.mixture.phases: {stratum!r}"
+            if allowed is not None and stratum not in allowed:
+                hint = did_you_mean(stratum, allowed)
+                problems.append(f"{place}: no such {mixture.strata[0]}; allowed: {', '.join(allowed)}{hint}")
+            elif stratum in phased:
+                problems.append(f"{place} stands in two phases; allowed: each stratum once")
+            phased.add(stratum)
     shares = sum(b for b in mixture.budgets.values() if isinstance(b, float))
     if mixture.total is not None and shares > 1 + 1e-9:
         place = where("outputs", name, "mixture", "budgets")

@@ -252,6 +252,9 @@ class Mixture(Record):
     max_per_group: int | None = Field(default=None, ge=1)
     order: Order | None = None
     """None: shuffled by the seed."""
+    phases: tuple[tuple[str, ...], ...] = ()
+    """Strata that follow one another, each phase a list of strata: which rows are drawn stays the same, and `order`
+    holds within a phase. Strata of no phase come last. Empty: all strata mixed."""
 
     @field_validator("strata")
     @classmethod
@@ -286,6 +289,10 @@ class Output(Record):
     """Whether a completion shows the source's rationale in `<think>` before its `<answer>`; only for `sft`."""
     answer_tags: bool = True
     """Whether the answer of a verifiable row stands in `<answer>` tags in a completion; only for `sft`."""
+    options: Literal["as_read", "shuffle"] = "as_read"
+    """`shuffle` draws an order of the options for each sample by the seed, with label, answer and reasoning in step:
+    in many sets the first option is right too often. Options like "all of the above" stay where their words need them,
+    and rows whose reasoning names options in a way that cannot be rewritten stay as they are; the card counts both."""
     max_pixels: int | None = Field(default=None, ge=28 * 28)
     """Images with more pixels are scaled down; null passes every image through unchanged."""
     window_deep_images: bool = True

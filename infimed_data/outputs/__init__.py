@@ -2,6 +2,7 @@
 
 decide.py   where every row ends; taught.py: what teachers change of that
 write.py    the tables of a build
+letters.py  how often each letter is right, where options are shuffled
 leaks.py    what decontamination found
 evidence.py   what people look at to judge it
 """
@@ -9,6 +10,7 @@ evidence.py   what people look at to judge it
 from infimed_data.outputs.decide import Decided, decide, deciding_columns, drop_compared, gather, strata_table
 from infimed_data.outputs.evidence import write_evidence, write_lookalikes
 from infimed_data.outputs.leaks import write_leaks
+from infimed_data.outputs.letters import letter_balances
 from infimed_data.outputs.write import Unit, placed_targets, write_build
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "deciding_columns",
     "drop_compared",
     "gather",
+    "letter_balances",
     "placed_targets",
     "strata_table",
     "write_build",

@@ -262,7 +262,8 @@ def _file_tasks(
             continue
         output, _, split = target.partition("-")
         spec = _spec(manifest, output)
-        prompting = Prompting(spec.system, spec.instruction, spec.reasoning, spec.answer_tags)
+        seed = manifest.seed if spec.options == "shuffle" else None
+        prompting = Prompting(spec.system, spec.instruction, spec.reasoning, spec.answer_tags, seed)
         (folder / output).mkdir(parents=True, exist_ok=True)
         ordered = placed[target]
         starts = [*bounds[target], len(ordered)]

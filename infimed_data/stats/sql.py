@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from infimed_data.errors import QueryError, did_you_mean
 from infimed_data.stats.builds import Build
 from infimed_data.stats.tables import shown
 
-__all__ = ["asking", "query", "rows"]
+__all__ = ["asking", "asking_both", "query", "rows"]
 
 MEMORY_LIMIT = "2GB"
 MAX_THREADS = 4
@@ -55,7 +55,7 @@ def query(build: Build, sql: str, *, timeout_s: float | None = None, max_rows: i
 @contextmanager
 def asking(build: Build, sql: str = "", *, timeout_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A closed-off connection that sees the build's tables; what goes wrong in it leaves as a one-line `QueryError`."""
-    connection = _connect(build)
+    connection = _connect({"": build})
     late = threading.Event()
 
     def stop() -> None:
@@ -79,6 +79,18 @@ def asking(build: Build, sql: str = "", *, timeout_s: float | None = None) -> It
         connection.close()
 
 
+@contextmanager
+def asking_both(a: Build, b: Build) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A closed-off connection for our own SQL that sees the tables of two builds, as `a_samples` and `b_samples`."""
+    connection = _connect({"a_": a, "b_": b})
+    try:
+        yield connection
+    except (duckdb.Error, pa.ArrowException, OSError, UnicodeError, MemoryError) as error:
+        raise QueryError(_explained(a, error, "")) from None
+    finally:
+        connection.close()
+
+
 def rows(connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
     """The rows of our own `sql` as dicts; what users write goes through `query`."""
     found = connection.execute(sql, list(params))
@@ -86,7 +98,8 @@ def rows(connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[objec
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def _connect(build: Build) -> duckdb.DuckDBPyConnection:
+def _connect(builds: Mapping[str, Build]) -> duckdb.DuckDBPyConnection:
+    """A connection to the tables of builds, each build's under their names with its key in front."""
     import pyarrow.dataset as ds
     from pyarrow.fs import LocalFileSystem
 
@@ -104,9 +117,11 @@ def _connect(build: Build) -> duckdb.DuckDBPyConnection:
         },
     )
     try:
-        for name, file in build.files.items():
-            connection.register(name, ds.dataset(str(file), format="parquet", filesystem=LocalFileSystem()))
-        connection.register("sources", build.sources)
+        for prefix, build in builds.items():
+            for name, file in build.files.items():
+                table = ds.dataset(str(file), format="parquet", filesystem=LocalFileSystem())
+                connection.register(f"{prefix}{name}", table)
+            connection.register(f"{prefix}sources", build.sources)
         # Nothing tells DuckDB how many rows these tables have, and joins in a guessed order can need any memory.
         connection.execute("SET disabled_optimizers = 'join_order'")
         connection.execute("SET lock_configuration = true")
@@ -114,7 +129,8 @@ def _connect(build: Build) -> duckdb.DuckDBPyConnection:
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         connection.close()
         gone = "a file went away: " if isinstance(error, FileNotFoundError) else ""
-        raise QueryError(f"{shown(str(build.path))}: cannot open its tables: {gone}{_first_line(error)}") from None
+        named = " and ".join(shown(str(build.path)) for build in builds.values())
+        raise QueryError(f"{named}: cannot open its tables: {gone}{_first_line(error)}") from None
     return connection
 
 
