@@ -661,6 +661,35 @@ def test_pictures_in_parquet_files_are_found(tmp_path: Path) -> None:
     assert len(found) > 10 and not list((tmp_path / "w" / "spill").glob("*"))
 
 
+def test_a_judge_is_asked_about_what_no_rule_decides(tmp_path: Path) -> None:
+    def answer(body: Mapping[str, Any], key: str, choice: int) -> tuple[str, str]:
+        if body["model"] == "j":
+            return "It says the same of the shadow.\n<verdict>correct</verdict>", "stop"
+        return "<think>\n" + "The density is even from edge to edge here. " * 3 + "\n</think>\n\nIt is even.", "stop"
+
+    write_pictures(tmp_path / "pictures", range(100, 112))
+    script = Script(answer=answer)
+    with serving(script) as url:
+        content = manifest_of(tmp_path, url)
+        content["teachers"]["strict"] = content["teachers"]["big"] | {"model": "j"}
+        content["generate"]["think"] |= {
+            "strategy": "direct", "judge": "strict", "gates": {"repetition": False},
+            "attempts": {"start": 1, "more": 1, "accept": 1, "limit": 2},
+        }  # fmt: skip
+        options = BuildOptions(tmp_path / "b", tmp_path / "w", 1, None, True)
+        path = write_manifest(tmp_path, content)
+        assert "and 'strict' once for each new answer" in forecast(path, options, lambda line: None)
+        folder = build(path, options, lambda line: None)
+        content["generate"]["think"]["judge"] = "strickt"
+        with pytest.raises(ManifestError, match=r"generate.think.judge: no teacher 'strickt'; allowed: big, strict"):
+            build(write_manifest(tmp_path, content, "typo.yaml"), options, lambda line: None)
+    candidates = table(folder, "candidates")
+    assert set(candidates["reason"]) == {"judge_correct"} and len(candidates) == 12 and candidates["accepted"].all()
+    assert set(candidates["trial"]) == {"correct"}
+    spent = lock_of(folder)["generate"]["think"]["spent"]
+    assert {name: each["answers"] for name, each in spent.items()} == {"big": 12, "strict": 12}
+
+
 @pytest.mark.skipif("INFIMED_VLLM_URL" not in os.environ, reason="INFIMED_VLLM_URL: no vLLM server to test against")
 def test_the_stage_runs_against_a_real_vllm_server(tmp_path: Path) -> None:
     url = os.environ["INFIMED_VLLM_URL"]

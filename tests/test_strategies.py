@@ -61,8 +61,8 @@ def scripted(**fates: str | Sequence[str]) -> Fate:
     return fate
 
 
-MESSAGES = ("direct", "reflective", "revise", "reveal", "merge", "reconstruct", "rewrite")
-VALUES = {"gold": "GOLD", "path": "PATH", "mask": "MASK", "masked": "MASKED", "draft": "DRAFT"}
+MESSAGES = ("direct", "reflective", "revise", "reveal", "merge", "reconstruct", "rewrite", "judge")
+VALUES = {"gold": "GOLD", "path": "PATH", "mask": "MASK", "masked": "MASKED", "draft": "DRAFT", "answer": "ANSWER"}
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -149,6 +149,8 @@ def _lines(job: Job, remembered: _Remembered, rows: int, open_rows: int, further
             f"{found.completion_tokens:,} completion tokens ({source}), {price}"
         )
         spent += found.usd or 0.0
+    if job.settings.judge is not None:
+        lines.append(f"  and '{job.settings.judge}' once for each new answer that no rule can decide")
     if further and total:
         dearest = f", about ${spent * (1 + further / total):,.4f} in all" if spent else ""
         lines.append(f"  up to {further:,} more candidates where these are not accepted{dearest}")

@@ -94,6 +94,7 @@ def _teachers(manifest: Manifest, where: Where) -> list[str]:
     used: set[str] = set()
     for name, settings in manifest.generate.items():
         known(settings.teacher, "generate", name, "teacher")
+        known(settings.judge, "generate", name, "judge")
         known(settings.search.rewriter, "generate", name, "search", "rewriter")
         known(settings.stability.rewriter, "generate", name, "stability", "rewriter")
         known(settings.stability.reconstructor, "generate", name, "stability", "reconstructor")

@@ -213,9 +213,12 @@ class Generate(Record):
     """Sources whose rows it takes; null: all."""
     categories: tuple[Category, ...] | None = None
     answer_kinds: tuple[AnswerKind, ...] = VERIFIABLE_KINDS  # type: ignore[assignment]
-    """Kinds it takes; a candidate for any other is never known to be right."""
+    """Kinds it takes; without a `judge`, a candidate for any other is never known to be right."""
     teacher: str
     """Name of a teacher."""
+    judge: str | None = None
+    """Teacher that is asked whether an answer that no rule can decide means the gold one; null: such candidates are
+    not accepted. Strategies that go by verdicts on the way (`search`, `stability`) go by rules alone."""
     strategy: StrategyName
     reflective: Reflective = Field(default_factory=lambda: Reflective())
     search: Search = Field(default_factory=lambda: Search())
@@ -247,12 +250,12 @@ class Generate(Record):
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Names of the teachers that its strategy asks."""
-        also: tuple[str | None, ...] = ()
+        """Names of the teachers that it asks."""
+        also: tuple[str | None, ...] = (self.judge,)
         if self.strategy == "search":
-            also = (self.search.rewriter,)
+            also += (self.search.rewriter,)
         elif self.strategy == "stability":
-            also = (self.stability.reconstructor, self.stability.rewriter)
+            also += (self.stability.reconstructor, self.stability.rewriter)
         return tuple(dict.fromkeys((self.teacher, *(name for name in also if name is not None))))
 
     @model_validator(mode="after")

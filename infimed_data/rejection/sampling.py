@@ -14,6 +14,8 @@ from infimed_data.manifest.generate import Generate
 from infimed_data.rejection.judging import Judged, Mark, judge
 from infimed_data.rejection.outcome import Outcome, is_answer_only, settle
 from infimed_data.strategies import STRATEGIES, Problem
+from infimed_data.strategies.second_opinion import with_second_opinion
+from infimed_data.strategies.together import together
 from infimed_data.teachers import Ask
 
 __all__ = ["in_order", "rounds", "sampled"]
@@ -45,6 +47,7 @@ async def sampled(
     judged: list[Judged] = []
     for number, attempts in enumerate(rounds(settings)):
         found = await strategy(problem, ask, settings, seed, attempts=attempts)
+        found = await together(with_second_opinion(problem, each, ask, settings) for each in found)
         judged += [judge(problem, candidate, settings, marks or {}, number=number) for candidate in found]
         if sum(each.accepted for each in judged) >= settings.attempts.accept:
             break

@@ -13,11 +13,12 @@ from infimed_data.strategies.problem import Problem
 from infimed_data.teachers import Ask, Completion, Prompt
 from infimed_data.verify import Outcome, Verdict
 
-__all__ = ["REASONS", "Candidate", "Role", "Status", "Step", "Withheld", "split_reasoning", "take"]
+__all__ = ["REASONS", "Candidate", "Role", "Status", "Step", "Withheld", "split_reasoning", "status_of", "take"]
 
-Role = Literal["answer", "revise", "reveal", "merge", "reconstruct", "rewrite"]
+Role = Literal["answer", "revise", "reveal", "merge", "reconstruct", "rewrite", "judge"]
 """What a request is for: an answer; another one after a wrong conclusion; one with the gold answer told; one
-monologue of several answers; the answer to masked reasoning; reasoning written anew with the gold answer told."""
+monologue of several answers; the answer to masked reasoning; reasoning written anew with the gold answer told;
+whether an answer that no rule can decide means the gold one."""
 
 Status = Literal["answered", "truncated", "failed"]
 """What became of a request: a whole text; a text cut off at `max_tokens`; nothing, or nothing that is the teacher's
@@ -31,6 +32,8 @@ REASONS: dict[str, str] = {
     **verifier.REASONS,
     "truncated": "the text is cut off at max_tokens, so it has no final answer",
     "teacher_failed": "nothing came back from the teacher",
+    "judge_correct": "no rule could decide; a judge says that it means the gold answer",
+    "judge_wrong": "no rule could decide; a judge says that it means something else",
 }
 """Every reason a candidate's verdict can give: the verifier's, and what happens before it is asked."""
 
@@ -69,7 +72,7 @@ class Candidate:
     pattern: str | None
     """Reflection that was asked for, or the revisions in order, joined by `+`."""
     steps: tuple[Step, ...]
-    """In the order in which they were asked; reconstructions last."""
+    """In the order in which they were asked; reconstructions and the judge last."""
     wrong: tuple[str, ...] = ()
     """Conclusions that were given up on the way; the text must still tell of one."""
     withheld: Withheld | None = None
@@ -77,7 +80,7 @@ class Candidate:
     @property
     def made(self) -> Step:
         """The step that wrote the text."""
-        return next(step for step in reversed(self.steps) if step.role != "reconstruct")
+        return next(step for step in reversed(self.steps) if step.role not in ("reconstruct", "judge"))
 
     @property
     def trial(self) -> Step | None:

@@ -82,6 +82,7 @@ ROLES_IN_WORDS: Mapping[str, str] = {
     "merge": "merged into one train of thought",
     "reconstruct": "answer from masked reasoning",
     "rewrite": "rewritten with the gold answer",
+    "judge": "asked whether the answer means the gold one",
 }
 _REFUSED: Mapping[str, str] = {
     "wrong": "the answer is wrong",
