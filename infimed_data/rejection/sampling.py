@@ -47,7 +47,8 @@ async def sampled(
     judged: list[Judged] = []
     for number, attempts in enumerate(rounds(settings)):
         found = await strategy(problem, ask, settings, seed, attempts=attempts)
-        found = await together(with_second_opinion(problem, each, ask, settings) for each in found)
+        if settings.judge is not None:
+            found = await together(with_second_opinion(problem, each, ask, settings.judge) for each in found)
         judged += [judge(problem, candidate, settings, marks or {}, number=number) for candidate in found]
         if sum(each.accepted for each in judged) >= settings.attempts.accept:
             break

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from infimed_data.manifest.generate import Drawing, Generate
+from infimed_data.manifest.generate import Drawing
 from infimed_data.strategies.candidate import Candidate, Step, split_reasoning, status_of
 from infimed_data.strategies.problem import Problem
 from infimed_data.strategies.prompting import asked, prompt, template
@@ -30,24 +30,24 @@ _DECISIONS: Mapping[str, Decision] = {"correct": "correct", "wrong": "wrong"}
 _TAG = re.compile(r"<verdict>([^<>]{0,20})</verdict>")
 
 
-async def with_second_opinion(problem: Problem, candidate: Candidate, ask: Ask, settings: Generate) -> Candidate:
-    """The candidate with the judge's verdict, where the pass has a judge and no rule could decide; else as it is."""
+async def with_second_opinion(problem: Problem, candidate: Candidate, ask: Ask, judge: str) -> Candidate:
+    """The candidate with the verdict of the teacher called `judge`, where no rule could decide; else as it is."""
     verdict = candidate.verdict
-    if settings.judge is None or candidate.status != "answered" or verdict.outcome != "unverifiable":
+    if candidate.status != "answered" or verdict.outcome != "unverifiable":
         return candidate
     answer = split_reasoning(candidate.text)[1]
     if verdict.reason in _NO_ANSWER or not problem.gold or not 0 < len(answer) <= _MOST_CHARS:
         return candidate
     wording = template("judge", problem)
     message = asked(wording, problem, gold=problem.gold, answer=answer)
-    completion = await ask(prompt(wording.name, settings.judge, _DRAWING, message), 0)
+    completion = await ask(prompt(wording.name, judge, _DRAWING, message), 0)
     status = status_of(completion)
     decided = read_decision(completion.text) if status == "answered" else None
     found = verdict if decided is None else Verdict(decided, f"judge_{decided}", verdict.extracted)
     step = Step(
         role="judge",
         prompt=wording.name,
-        model=settings.judge,
+        model=judge,
         pattern=None,
         gold_revealed=False,  # to the judge alone, which writes nothing that is trained on
         completion=completion,
