@@ -18,6 +18,7 @@ from infimed_data.outputs import (
     Decided,
     Unit,
     decide,
+    draw_plots,
     letter_balances,
     placed_targets,
     write_build,
@@ -173,6 +174,7 @@ def _finish(
         )
         for name, balance in letter_balances(partial, manifest).items():
             lock["outputs"][name]["letters"] = balance
+        lock["sha256"] |= {name: sha256(partial / name) for name in draw_plots(partial, lock)}
         (partial / "README.md").write_text(card_text(lock), "utf-8")
         (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build

@@ -66,7 +66,8 @@ def ids_files(build: Path, closed: Collection[str], out: Path) -> dict[str, Path
     """Writes what may be published of a build with `closed` sources into `out`; returns the files by name.
 
     `ids` has each kept row's uid, digests and place in the outputs; `samples`, `candidates` and what else has texts
-    have the rows of the other sources alone; of the closed sources' drops and leaks the ids are left.
+    have the rows of the other sources alone; of the closed sources' drops and leaks the ids are left. The card's
+    pictures have counts only.
     """
     written = {"ids.parquet": _filtered(build / "samples.parquet", out / "ids.parquet", (), columns=_IDS)}
     for name, ids in (("drops", _DROP_IDS), ("leaks", _LEAK_IDS)):
@@ -77,7 +78,8 @@ def ids_files(build: Path, closed: Collection[str], out: Path) -> dict[str, Path
         if (build / f"{name}.parquet").exists():
             path = out / f"{name}.parquet"
             written[path.name] = _filtered(build / path.name, path, closed)
-    return {name: out / name for name, rows in written.items() if rows}
+    plots = {f"plots/{path.name}": path for path in sorted((build / "plots").glob("*.png"))}
+    return {name: out / name for name, rows in written.items() if rows} | plots
 
 
 def _filtered(

@@ -24,6 +24,7 @@ from infimed_data.manifest.models import (
     Source,
     Weight,
 )
+from infimed_data.manifest.paths import portable
 
 __all__ = [
     "BUDGET_FIELDS",
@@ -47,4 +48,5 @@ __all__ = [
     "Weight",
     "load_manifest",
     "place_of",
+    "portable",
 ]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.paths import paths_in
 from infimed_data.manifest.records import NAME, Record
 from infimed_data.schema import AnswerKind, Category
 from infimed_data.teachers.settings import Budget, Teacher
@@ -380,12 +381,15 @@ class Manifest(Record):
         return plain
 
     def determining(self) -> dict[str, Any]:
-        """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
+        """What of it can change a byte of the outputs: not what a run may spend, how fast teachers are asked, nor where
+        on a machine the files are whose content counts."""
         plain = self.resolved()
         plain.pop("budget")
         for teacher in plain["teachers"].values():
             for name in _HOW_ASKED:
                 teacher.pop(name)
+        for holder, key, _ in paths_in(plain):
+            holder.pop(key)
         return plain
 
     @property

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from infimed_data.adapters.catalogue import general, medical_text, medical_vqa
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from infimed_data.adapters.catalogue import general, medical_text, medical_vqa, medical_vqa_tests
 from infimed_data.adapters.catalogue.contract import DataSet
 
-__all__ = ["DATA_SETS", "DataSet", "listing", "markdown_table"]
+__all__ = ["DATA_SETS", "DataSet", "data_set_of", "data_sets_like", "listing", "markdown_table"]
 
-DATA_SETS: dict[str, DataSet] = {**medical_vqa.SETS, **medical_text.SETS, **general.SETS}
+DATA_SETS: dict[str, DataSet] = {**medical_vqa.SETS, **medical_vqa_tests.SETS, **medical_text.SETS, **general.SETS}
 """By name, which is also the folder of its invented rows in `sample_data/`."""
 
 
@@ -31,6 +35,44 @@ def listing(adapter: str) -> list[str]:
     ]
 
 
+def data_sets_like(name: str, adapter: str, location: str, options: Mapping[str, Any]) -> dict[str, DataSet]:
+    """Every data set that a manifest's source may be, by title: that of its repository, else those of its name and of
+    its settings."""
+    entries = {known: entry for known, entry in DATA_SETS.items() if entry.adapter == adapter}
+    if placed := {entry.title: entry for entry in entries.values() if _is_at(location, entry)}:
+        return placed
+    return {
+        entry.title: entry
+        for known, entry in entries.items()
+        if name.startswith(known) or _has_settings(entry, options)
+    }
+
+
+def data_set_of(name: str, adapter: str, location: str, options: Mapping[str, Any]) -> DataSet | None:
+    """The data set that a manifest's source is: by its repository, its name, its settings, or as its adapter reads no
+    other. None where that does not say which."""
+    entries = {known: entry for known, entry in DATA_SETS.items() if entry.adapter == adapter}
+    named = [known for known in entries if name == known or name.startswith(f"{known}_")]
+    for found in (
+        [entry for entry in entries.values() if _is_at(location, entry)],
+        [entries[known] for known in sorted(named, key=len, reverse=True)[:1]],
+        [entry for entry in entries.values() if _has_settings(entry, options)],
+        list(entries.values()),
+    ):
+        if len({entry.title for entry in found}) == 1:
+            return found[0]
+    return None
+
+
+def _has_settings(entry: DataSet, options: Mapping[str, Any]) -> bool:
+    return bool(entry.options) and all(k in options and options[k] == v for k, v in entry.options.items())
+
+
+def _is_at(location: str, entry: DataSet) -> bool:
+    places = [place.strip() for place in entry.source.split(",")]
+    return any(re.match(rf"hf://datasets/{re.escape(place)}(?:[@/]|$)", location, re.IGNORECASE) for place in places)
+
+
 def _yaml(value: object) -> str:
     if value is None:
         return "null"
@@ -38,7 +80,12 @@ def _yaml(value: object) -> str:
 
 
 def _terms(entry: DataSet) -> str:
-    terms = {"gated": entry.gated, "not for APIs": entry.credentialed, "not to be published": not entry.redistribute}
+    terms = {
+        "gated": entry.gated,
+        "not for APIs": entry.credentialed,
+        "not to be published": entry.redistribute is False,
+        "publishing: nobody says": entry.redistribute is None,
+    }
     return "".join(f"; {term}" for term, holds in terms.items() if holds)
 
 
