@@ -35,7 +35,8 @@ def draw_plots(folder: Path, lock: Mapping[str, Any]) -> list[str]:
             shown = {part: counts[first:last].tolist() for part, counts in panels.items()}
             ticks = [f"{bound:,}" for bound in _BOUNDS[first:last]]
             drawn[f"lengths-{name}"] = histograms(f"{name}: characters of a row", shown, ticks, every=2)
-    dropped: list[_Row] = [
+    rules = [(stage, rule, n) for stage, found in lock["drops"].items() for rule, n in found.items()]
+    dropped: list[_Row] = [(f"{stage}: {rule}", (n,)) for stage, rule, n in rules]
         (f"{stage}: {rule}", (n,)) for stage, rules in lock["drops"].items() for rule, n in rules.items()
     ]
     if dropped:
