@@ -27,7 +27,7 @@ from infimed_data.outputs import (
     write_lookalikes,
 )
 from infimed_data.pair_stages import Compared
-from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
+from infimed_data.plan import BuildOptions, Plan, Warned, copies_read, load_plan, semantic_warnings
 from infimed_data.preparing import Prepared, Sources, jobs_of, prepare, read_all
 from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
 
@@ -40,8 +40,8 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
     """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each."""
     plan = load_plan(path, options)
     warnings = semantic_warnings(plan)
-    for warning in warnings:
-        say(str(warning))
+    for line in (*copies_read(plan), *map(str, warnings)):
+        say(line)
     _check_writable(options)
     engine = LocalEngine(options.processes)
     try:

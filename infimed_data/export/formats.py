@@ -169,7 +169,7 @@ FORMATS: Mapping[str, Format] = {
     "swift": Format(("sft", "rl"), swift, "absolute", None, "--dataset FOLDER/sft-train.jsonl (or rl-train.jsonl)"),
     "vlm_r1": Format(("rl",), vlm_r1, "files", None, "--data_file_paths FOLDER/rl-train.jsonl --image_folders FOLDER"),
     "verifiers": Format(
-        ("rl",), verifiers, "inline", None, 
+        ("rl",), verifiers, "inline", None,
         "a Taskset's load yields TaskData.model_validate(line) for the lines of FOLDER/rl-train.jsonl",
     ),
 }  # fmt: skip

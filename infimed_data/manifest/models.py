@@ -61,8 +61,8 @@ class Reads(Record):
     adapter: str
     """Name of an adapter; `infimed-data adapters` lists them."""
     location: str
-    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`,
-    of which the files that the adapter names are fetched."""
+    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`
+    or another URL that fsspec opens, of which the files that the adapter names are fetched."""
     split: str | tuple[str, ...] = "train"
     """Split or splits to read, by the adapter's names."""
     revision: str | None = None

@@ -37,8 +37,6 @@ def draw_plots(folder: Path, lock: Mapping[str, Any]) -> list[str]:
             drawn[f"lengths-{name}"] = histograms(f"{name}: characters of a row", shown, ticks, every=2)
     rules = [(stage, rule, n) for stage, found in lock["drops"].items() for rule, n in found.items()]
     dropped: list[_Row] = [(f"{stage}: {rule}", (n,)) for stage, rule, n in rules]
-        (f"{stage}: {rule}", (n,)) for stage, rules in lock["drops"].items() for rule, n in rules.items()
-    ]
     if dropped:
         drawn["drops"] = bars("Rows dropped, by stage and rule", _most(dropped, 0), ("rows",))
     (folder / "plots").mkdir(exist_ok=True)
