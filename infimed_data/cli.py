@@ -30,12 +30,8 @@ Out = Annotated[Path, typer.Option(help="Folder of the finished builds.")]
 Work = Annotated[Path, typer.Option(help="Folder of reusable stage outputs.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a processor.")]
 Root = Annotated[
-    Path | None, typer.Option(help="Folder that locations are relative to; OWNER/NAME in it replaces that hf:// data set.")
-]
     Path | None,
-    typer.Option(
-        help="Folder that locations are relative to; a copy in OWNER/NAME of it replaces hf://datasets/OWNER/NAME."
-    ),
+    typer.Option(help="Folder of the sources; OWNER/NAME in it is read in place of that data set of the Hub."),
 ]
 
 

@@ -142,7 +142,7 @@ def _remote_errors(what: str) -> Iterator[None]:
         missing = re.search(r"[Ii]nstall (\w[\w-]*)", str(error))
         package = missing[1] if missing else package
         raise SourceError(
-            f"{what}: this file system needs a package that is not installed; pip install {package or 'it'} ({_line(error)})"
+            f"{what}: this file system needs a package that is not there; pip install {package or 'it'} ({_line(error)})"
         ) from error
     except FileNotFoundError as error:
         raise SourceError(f"{what}: no such file or folder (any more); look at what is there") from error
