@@ -26,7 +26,7 @@ from hub_server import Hub, Repo, serving
 
 from infimed_data.errors import InfimedError
 from infimed_data.hub import closed_sources
-from infimed_data.manifest import Manifest
+from infimed_data.manifest import Manifest, portable
 from infimed_data.pipeline import build as run_build
 from infimed_data.plan import BuildOptions, load_plan
 
@@ -265,7 +265,7 @@ def test_what_cannot_be_fetched_says_why_and_what_to_do(hub: Hub, call: Call, tm
     )
     assert "set HF_TOKEN" in error("hf://datasets/ada/gated", None)
     assert "a model, not a data set; allowed: a local folder" in error("hf://ada/slake")
-    assert "allowed: a local folder or file, or hf://datasets/OWNER/NAME@REVISION/PATH" in error("s3://bucket/slake")
+    assert "allowed: a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL" in error("hf://spaces/a/b")
     assert "`revision: v2` says otherwise" in error(f"{at}@v1", revision="v2")
     assert "expected" in (text := error(f"{at}@main/imgs.zip")) and "snapshots" not in text
 
@@ -327,9 +327,11 @@ def copied(path: Path, folder: Path) -> Path:
 
 def expected_files(path: Path) -> dict[str, bytes]:
     """What a repository must hold of a build, but for the card."""
-    names = [*orjson.loads((path / "lock.json").read_bytes())["sha256"], "lock.json"]
+    lock = orjson.loads((path / "lock.json").read_bytes())
     withheld = ("benchmarks.parquet", "evidence.parquet")
-    return {name: (path / name).read_bytes() for name in names if name not in withheld}
+    files = {name: (path / name).read_bytes() for name in lock["sha256"] if name not in withheld}
+    published = {**lock, "manifest": portable(lock["manifest"])[0]}
+    return {**files, "lock.json": orjson.dumps(published, option=orjson.OPT_INDENT_2)}
 
 
 def held(repo: Repo, revision: str = "main") -> dict[str, bytes]:
@@ -401,7 +403,8 @@ def test_another_build_replaces_the_first_which_keeps_its_tag(
     for which in (small, next_one, small):
         status, _, said = call(push, which, "ada/set", public=True)
         assert status == "ok"
-        assert (f"warning: lock.json tells its readers of sources.slake: {place}" in said) == (which == next_one)
+        assert (f"push    lock.json: slake for {place}" in said) == (which == next_one)
+        assert str(SAMPLES).encode() not in b"".join(hub.repos["ada/set"].now.values())
         assert held(hub.repos["ada/set"]) == expected_files(which)
     repo = hub.repos["ada/set"]
     assert set(repo.tags) == {small.name, next_one.name} and not repo.private
@@ -499,11 +502,14 @@ def test_what_may_not_be_published() -> None:
     assert "person by person" in closed(adapter="vindr_cxr_vqa", license="CC-BY-4.0")["it"]
     assert "CC-BY-NC-ND-3.0" in closed(adapter="llava", license="CC-BY-NC-ND-3.0")["it"]
     assert "PhysioNet" in closed(adapter="chat", license="PhysioNet Credentialed 1.5.0")["it"]
+    assert "nobody says" in closed(adapter="m23k", license="Apache-2.0", name="m23k")["m23k"]
+    assert "nobody says" in closed(adapter="cauldron", license="MIT", name="cauldron")["cauldron"]
     assert "Quilt" in closed(adapter="vqa", license="MIT", options={"layout": "quilt_vqa"})["it"]
     assert "QUILT" in closed(adapter="llava", license="MIT", name="quilt_llava")["quilt_llava"].upper()
     location = "hf://datasets/wisdomik/QUILT-LLaVA-Instruct-107K@main"
     assert "not let rows be published" in closed(adapter="llava", license="MIT", location=location)["it"]
     assert not closed(adapter="llava", license="Apache-2.0", name="pubmedvision")
+    assert not closed(adapter="llava", license="MIT"), "settings that a source does not give match no data set"
 
 
 def test_terms_block_a_push_and_ids_rebuild_the_same_bytes(hub: Hub, call: Call, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from infimed_data.errors import InfimedError, SourceError
+from infimed_data.errors import InfimedError, SourceError, disk_error
 from infimed_data.schema import Reject
 from infimed_data.storage.places import Place, tidy_name
 from infimed_data.storage.stages import atomic_write, key_of
@@ -56,8 +56,9 @@ class RemotePlace(Place):
         self.root = kept / self.state
 
     def _listing(self, path: str) -> dict[str, Any]:
-        if self._system.isfile(path):
-            return {path: self._system.info(path)}
+        about = self._system.info(path)
+        if about.get("type") == "file":
+            return {path: about}
         found: dict[str, Any] = self._system.find(path, detail=True)
         return found
 
@@ -76,13 +77,15 @@ class RemotePlace(Place):
         self.fetched.add(name)
         path = self.root / name
         if not path.exists():
-            with _remote_errors(f"{self.url}: {name}"):
+            try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(path) as temporary:
-                    self._system.get_file(self._below + name, str(temporary))
-                    size, got = self._sizes.get(name), temporary.stat().st_size
-                    if size is not None and size != got:
-                        raise OSError(f"{got:,} bytes came of {size:,}")
+            except OSError as error:
+                raise disk_error(error, f"fetching {self.url}:") from error
+            with atomic_write(path) as temporary, _remote_errors(f"{self.url}: {name}"):
+                self._system.get_file(self._below + name, str(temporary))
+                size, got = self._sizes.get(name), temporary.stat().st_size
+                if size is not None and size != got:
+                    raise OSError(f"{got:,} bytes came of {size:,}")
         return path
 
     def fetch(self, names: Iterable[str]) -> None:
@@ -119,8 +122,8 @@ def _refuse_secrets(url: str) -> None:
         if pieces.password or (pieces.username and "@" in pieces.netloc) or any(map(_SECRET.search, asked)):
             shown = f"{pieces.scheme}://{pieces.hostname or ''}{pieces.path}"
             raise SourceError(
-                f"{shown}: the URL holds a secret, which the lock would publish; set it where the file system looks for "
-                "it (environment or its configuration file) and leave it out here"
+                f"{shown}: the URL holds a secret, which the lock would publish; set it where the file system "
+                "looks for it (environment or its configuration file) and leave it out here"
             )
 
 
@@ -138,13 +141,15 @@ def _remote_errors(what: str) -> Iterator[None]:
     except InfimedError:
         raise
     except ImportError as error:
-        package = error.name or ""
-        missing = re.search(r"[Ii]nstall (\w[\w-]*)", str(error))
-        package = missing[1] if missing else package
+        named = re.search(r"[Ii]nstall (\w[\w-]*)", str(error))
+        package = named[1] if named else error.name or "it"
         raise SourceError(
-            f"{what}: this file system needs a package that is not there; pip install {package or 'it'} ({_line(error)})"
+            f"{what}: this file system needs a package that is not there: pip install {package} ({_line(error)})"
         ) from error
     except FileNotFoundError as error:
+        cause = error.__cause__
+        if _unreached(cause) or getattr(cause, "status", 404) != 404:
+            raise SourceError(f"{what}: {_cannot(cause)}") from error
         raise SourceError(f"{what}: no such file or folder (any more); look at what is there") from error
     except PermissionError as error:
         raise SourceError(
@@ -154,10 +159,19 @@ def _remote_errors(what: str) -> Iterator[None]:
         text = _line(error)
         if "rotocol not known" in text:
             raise SourceError(f"{what}: no file system has that name; fsspec knows {_some_protocols()}") from error
-        raise SourceError(
-            f"{what}: cannot read ({type(error).__name__}: {text}); check address, credentials and network, then run the "
-            "same command again: what was fetched stays"
-        ) from error
+        raise SourceError(f"{what}: {_cannot(error)}") from error
+
+
+def _unreached(cause: BaseException | None) -> bool:
+    """Whether a file was not found because its server was not."""
+    return isinstance(cause, OSError | TimeoutError) and not isinstance(cause, FileNotFoundError)
+
+
+def _cannot(error: BaseException | None) -> str:
+    return (
+        f"cannot read ({type(error).__name__}: {_line(error)}); check address, credentials and network, then run the "
+        "same command again: what was fetched stays"
+    )
 
 
 def _some_protocols() -> str:

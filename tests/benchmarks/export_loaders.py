@@ -3,9 +3,9 @@
     python tests/benchmarks/export_loaders.py model MODEL                    a tiny Qwen2.5-VL, with this environment
     TRAINERS_PYTHON tests/benchmarks/export_loaders.py FORMAT EXPORT MODEL   once for each trainer, each with its own
 
-FORMAT is what `infimed-data export --to` was given, EXPORT the folder that it wrote. The trainer's environment needs the
-trainer with what its data part imports, and torch; nothing of infimed-data. The loader reads every row and every picture;
-the command ends with 1 where it raises, skips a row, or counts other pictures than the files have.
+FORMAT is what `infimed-data export --to` was given, EXPORT the folder that it wrote. The trainer's environment needs
+the trainer with what its data part imports, and torch; nothing of infimed-data's own. The loader reads every row and
+every picture; the command ends with 1 where it raises, skips a row, or counts other pictures than the files have.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def verl(folder: Path, model: Path) -> list[str]:
     from transformers import AutoProcessor
     from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
-    processor = AutoProcessor.from_pretrained(model)
+    processor = AutoProcessor.from_pretrained(model)  # type: ignore[no-untyped-call,unused-ignore]
     said = []
     for file in sorted(folder.glob("*.parquet")):
         with tempfile.TemporaryDirectory() as cache:
@@ -94,7 +94,7 @@ def llama_factory(folder: Path, model: Path) -> list[str]:
                 "output_dir": out, "overwrite_cache": True, "report_to": "none", "use_cpu": True,
             }  # fmt: skip
             model_args, data_args, training_args, _, _ = get_train_args(settings)
-            processor = AutoProcessor.from_pretrained(model)
+            processor = AutoProcessor.from_pretrained(model)  # type: ignore[no-untyped-call,unused-ignore]
             for key, value in {"image_max_pixels": 589824, "image_min_pixels": 1024}.items():
                 setattr(processor, key, value)
             template = get_template_and_fix_tokenizer(processor.tokenizer, data_args)

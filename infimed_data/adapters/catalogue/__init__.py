@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infimed_data.adapters.catalogue import general, medical_text, medical_vqa, medical_vqa_tests
 from infimed_data.adapters.catalogue.contract import DataSet
 
-__all__ = ["DATA_SETS", "DataSet", "data_set_of", "data_sets_like", "listing", "markdown_table"]
+__all__ = ["DATA_SETS", "DataSet", "data_set_of", "data_sets_like", "listing", "markdown_table", "published_rows"]
 
 DATA_SETS: dict[str, DataSet] = {**medical_vqa.SETS, **medical_vqa_tests.SETS, **medical_text.SETS, **general.SETS}
 """By name, which is also the folder of its invented rows in `sample_data/`."""
@@ -62,6 +62,18 @@ def data_set_of(name: str, adapter: str, location: str, options: Mapping[str, An
         if len({entry.title for entry in found}) == 1:
             return found[0]
     return None
+
+
+def published_rows(
+    name: str, adapter: str, location: str, options: Mapping[str, Any], splits: Sequence[str]
+) -> int | None:
+    """Published number of rows of these splits, where a location on the Hub says which data set it is, read with the
+    settings that the number is of; None where it does not, or where nobody has published one."""
+    entry = data_set_of(name, adapter, location, options)
+    if entry is None or not _is_at(location, entry) or dict(options) != dict(entry.options):
+        return None
+    counts = [entry.rows.get(split) for split in splits]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def _has_settings(entry: DataSet, options: Mapping[str, Any]) -> bool:
