@@ -265,7 +265,9 @@ def test_what_cannot_be_fetched_says_why_and_what_to_do(hub: Hub, call: Call, tm
     )
     assert "set HF_TOKEN" in error("hf://datasets/ada/gated", None)
     assert "a model, not a data set; allowed: a local folder" in error("hf://ada/slake")
-    assert "allowed: a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL" in error("hf://spaces/a/b")
+    assert "allowed: a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL" in error(
+        "hf://spaces/a/b"
+    )
     assert "`revision: v2` says otherwise" in error(f"{at}@v1", revision="v2")
     assert "expected" in (text := error(f"{at}@main/imgs.zip")) and "snapshots" not in text
 
