@@ -8,6 +8,7 @@ from typing import Any
 
 from infimed_data.adapters.catalogue import general, medical_text, medical_vqa, medical_vqa_tests
 from infimed_data.adapters.catalogue.contract import DataSet
+from infimed_data.adapters.catalogue.elsewhere import NOT_READ
 
 __all__ = ["DATA_SETS", "DataSet", "data_set_of", "data_sets_like", "listing", "markdown_table", "published_rows"]
 
@@ -16,13 +17,14 @@ DATA_SETS: dict[str, DataSet] = {**medical_vqa.SETS, **medical_vqa_tests.SETS, *
 
 
 def markdown_table() -> str:
-    """The table of the README, without a line break at its end."""
+    """The table of the README and what is not in it, without a line break at its end."""
     lines = ["| data set | adapter and options | source | license | published rows | |", "|---|---|---|---|---|---|"]
     for name, entry in DATA_SETS.items():
         options = ", ".join(f"{key}: {_yaml(value)}" for key, value in entry.options.items())
         read = f"`{entry.adapter}`" + (f" `{{{options}}}`" if options else "")
         title = f"{entry.title} (`{name}`)"
         lines.append(f"| {title} | {read} | {entry.source} | {entry.license} | {_rows(entry)} | {_remarks(entry)} |")
+    lines += ["", "Without a row of their own:", *(f"- {repos}: {reason}" for repos, reason in NOT_READ.items())]
     return "\n".join(lines)
 
 
