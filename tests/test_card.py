@@ -117,7 +117,8 @@ def test_a_published_lock_has_names_for_places() -> None:
     plain = {
         "sources": {
             "a": dict(reads), "b": {"location": "/other/slake"}, "c": {"location": "rad"},
-            "d": {"location": "../x/rad"}, "e": {"location": "hf://datasets/a/b"}, "f": {"location": "/data/path_vqa.zip"}, "g": dict(reads),
+            "d": {"location": "../x/rad"}, "e": {"location": "hf://datasets/a/b"},
+            "f": {"location": "/data/path_vqa.zip"}, "g": dict(reads),
         },
         "benchmarks": {"t": {"location": "/data/clinic/slake"}},
         "teachers": {

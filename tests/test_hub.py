@@ -355,8 +355,8 @@ def test_push_stop_push_tamper_push(hub: Hub, call: Call, small: Path, tmp_path:
     expected = expected_files(small)
     assert (status, address) == ("ok", f"{hub.address}/datasets/ada/set/tree/{small.name}")
     assert held(repo) == expected and repo.tags == {small.name: repo.head}
-    tables = {content for name, content in expected.items() if name.endswith(".parquet")}
-    assert hub.count("PUT", "/objects/") == len(tables) - 2
+    large = {content for name, content in expected.items() if name.endswith((".parquet", ".png"))}
+    assert hub.count("PUT", "/objects/") == len(large) - 2
     assert f'load_dataset("ada/set", "sft", split="train", revision="{small.name}")' in repo.now["README.md"].decode()
 
     hub.asked.clear()

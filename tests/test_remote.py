@@ -105,7 +105,7 @@ def test_one_file_behind_a_url(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SAMPLES / "medical_o1"))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         at = f"http://127.0.0.1:{server.server_port}"
-        more = {"adapter": "medical_o1", "category": "medical_text"}
+        more: dict[str, Any] = {"adapter": "medical_o1", "category": "medical_text"}
         reading = planned(tmp_path, f"{at}/medical_o1_sft.json", **more).readings[0]
         assert [file.name for file in reading.files] == ["medical_o1_sft.json"]
         local = SAMPLES / "medical_o1" / "medical_o1_sft.json"
