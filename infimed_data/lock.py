@@ -16,7 +16,7 @@ from infimed_data.plan import Plan
 from infimed_data.source_stages import Read
 from infimed_data.storage.stages import code_digest, key_of
 
-__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table"]
+__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table", "versions"]
 
 _DECIDING = (
     "schema.py", "mix.py", "dedup", "decontaminate", "outputs", "dataset.py", "images", "card.py", "lock.py",
@@ -58,7 +58,8 @@ def check_inputs(plan: Plan, reads: Sequence[Read]) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of this package, and of those that can change the bytes of a build."""
     found = {}
     for name in _VERSIONED:
         try:
@@ -84,7 +85,7 @@ def build_digest(plan: Plan, reads: Sequence[Read], *, answers: str | None = Non
     ]
     return key_of(
         "build", plan.manifest.determining(), names, _commits(plan), stages, sorted(plan.marks.items()), asked,
-        code_digest(*_DECIDING), _versions(),
+        code_digest(*_DECIDING), versions(),
     )[:12]  # fmt: skip
 
 
@@ -176,6 +177,6 @@ def lock_of(
             }
             for read in reads
         },
-        "versions": _versions(),
+        "versions": versions(),
         "warnings": list(warnings),
     }

@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from infimed_data.card import card_text
-from infimed_data.engine import LocalEngine
+from infimed_data.engine import Engine
 from infimed_data.errors import BuildError, disk_error
 from infimed_data.generate import Taught, collect, generate_facts, run_jobs, unused_marks, write_generated
 from infimed_data.lock import build_digest, check_inputs, lock_of, sources_table
@@ -27,7 +27,7 @@ from infimed_data.outputs import (
 )
 from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
-from infimed_data.preparing import Prepared, Sources, jobs_of, prepare, read_all
+from infimed_data.preparing import Prepared, Sources, jobs_of, open_engine, prepare, read_all
 from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
 
 __all__ = ["build"]
@@ -41,8 +41,9 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
     warnings = semantic_warnings(plan)
     for warning in warnings:
         say(str(warning))
+    shown, options = options.out / plan.manifest.name, options.placed(plan.manifest)
     _check_writable(options)
-    engine = LocalEngine(options.processes)
+    engine = open_engine(plan, options, say)
     try:
         sources = read_all(plan, options, engine, say)
         check_inputs(plan, sources.all)
@@ -56,7 +57,7 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
             digest = build_digest(plan, sources.all, answers=content)
             if content is None or not (folder / digest / "lock.json").exists():
                 prepared = prepare(plan, sources, options, engine, say)
-                taught = _teach(plan, sources, prepared, options, say)
+                taught = _teach(plan, sources, prepared, options, engine, say)
                 digest = build_digest(plan, sources.all, answers=taught.content)
                 if not any(result.account["transient"] for result in taught.results):
                     answers.folder.mkdir(parents=True, exist_ok=True)
@@ -64,23 +65,23 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
         final = folder / digest
         if (final / "lock.json").exists():
             say(f"build   {plan.manifest.name}: nothing changed")
-            return final
+            return shown / digest
         with locked(folder / f".{digest}.lock"):
             if not (final / "lock.json").exists():
                 prepared = prepared or prepare(plan, sources, options, engine, say)
-                taught = taught or _teach(plan, sources, prepared, options, say)
+                taught = taught or _teach(plan, sources, prepared, options, engine, say)
                 _finish(plan, sources, prepared, taught, warnings, final, options, engine, say)
         (folder / f".{digest}.lock").unlink(missing_ok=True)
-        return final
+        return shown / digest
     except OSError as error:
         raise disk_error(error, "building") from error
     finally:
         engine.close()
 
 
-def _teach(plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions, say: Say) -> Taught:
+def _teach(plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions, engine: Engine, say: Say) -> Taught:
     """Asks the teachers; without any, nothing."""
-    jobs, setting = jobs_of(plan, sources, prepared, options)
+    jobs, setting = jobs_of(plan, sources, prepared, options, engine)
     return collect(run_jobs(jobs, setting, say), plan.manifest)
 
 
@@ -103,7 +104,7 @@ def _finish(
     warnings: list[Warned],
     final: Path,
     options: BuildOptions,
-    engine: LocalEngine,
+    engine: Engine,
     say: Say,
 ) -> None:
     manifest, compared = plan.manifest, prepared.compared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,12 @@ class BuildOptions:
     root: Path | None = None
     """Overrides the manifest's root."""
     quiet: bool = False
+
+    def placed(self, manifest: Manifest) -> BuildOptions:
+        """With folders that mean the same wherever a task runs."""
+        if manifest.engine.kind == "local":
+            return self
+        return replace(self, out=self.out.absolute(), work=self.work.absolute())
 
 
 @dataclass
@@ -62,7 +68,10 @@ class Plan:
 def load_plan(path: Path, options: BuildOptions) -> Plan:
     """Reads the manifest and finds every source's and benchmark's files. Raises `ManifestError` or `SourceError`."""
     manifest, root, positions = load_manifest(path)
+    options = options.placed(manifest)
     root = options.root or root
+    if manifest.engine.kind != "local":
+        root = root.absolute()
     if not root.is_dir():
         raise ManifestError([f"{place_of(positions, path, 'root')}: root: no folder {root}"])
     lock = orjson.loads(path.read_bytes()) if path.suffix == ".json" else None

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from infimed_data.cluster import Connection
 from infimed_data.generate.asking import Spent, Teachers, open_teachers
 from infimed_data.generate.jobs import SHARD_ROWS, Job, Origin
 from infimed_data.generate.problems import Pictures, Problems
@@ -40,6 +41,8 @@ class Setting:
     replays: Mapping[str, tuple[Path, str]]
     work: Path
     quiet: bool
+    connection: Connection | None = None
+    """The cluster that teachers' workers may run on."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ async def _run(jobs: Sequence[Job], setting: Setting, say: Say) -> list[Result]:
     names = [name for job in jobs for name in job.settings.teachers]
     found = []
     try:
-        async with open_teachers(names, setting.manifest, setting.replays, cache, pictures, say) as teachers:
+        async with open_teachers(names, setting.manifest, setting.replays, cache, pictures, say,
+                                 connection=setting.connection) as teachers:  # fmt: skip
             for job in jobs:
                 with job.stage.running():
                     facts = job.stage.done()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from infimed_data.engine.settings import EngineSettings
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
 from infimed_data.manifest.records import NAME, Record
@@ -333,8 +334,9 @@ class Manifest(Record):
     """Seeds every draw and shuffle."""
     root: str = "."
     """Folder that locations are relative to, itself relative to the manifest's folder."""
-    engine: Literal["local"] = "local"
-    """Where stages run: `local` is worker processes of this machine. No engine changes a byte of the build."""
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
+    """Where stages run: `local`, worker processes of this machine, or `ray`, with or without settings
+    (infimed_data/engine/settings.py). No engine changes a byte of the build."""
     sources: Mapping[str, Source] = Field(min_length=1)
     benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
     """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
@@ -364,6 +366,11 @@ class Manifest(Record):
             if not re.match(NAME, name):
                 raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (a source's begins its uids)")
         return sources
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _named_engine(cls, given: Any) -> Any:
+        return EngineSettings.named(given)
 
     @field_validator("outputs")
     @classmethod
