@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -62,12 +63,16 @@ class Connection:
         # No network access but what the manifest names: a cluster that we start sends no usage statistics.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        address = self._address()
+        if address is None and "ray" not in sys.modules:  # which reads it once
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's default, of which it would tell on stderr
+        if address is not None:
+            _reach(address)
         import ray
 
         if ray.is_initialized():
             yield ray
             return
-        address = self._address()
         quiet: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         try:
             if address is None:
@@ -76,10 +81,7 @@ class Connection:
                     object_store_memory=self.settings.object_store_memory, **quiet,
                 )  # fmt: skip
             else:
-                _reach(address)
                 ray.init(address=address, **quiet)
-        except BuildError:
-            raise
         except Exception as error:
             line = " ".join(str(error).split())[:200]
             raise BuildError(f"engine ray: {address or 'a cluster of this machine'}: {line}") from error

@@ -15,7 +15,7 @@ from infimed_data.cluster import Connection
 from infimed_data.generate.asking import Spent, Teachers, open_teachers
 from infimed_data.generate.jobs import SHARD_ROWS, Job, Origin
 from infimed_data.generate.problems import Pictures, Problems
-from infimed_data.generate.shards import account_of_shard, merged, shard_path, write_shard, write_targets
+from infimed_data.generate.shards import account_of_shard, merged, shard_path, together, write_shard, write_targets
 from infimed_data.manifest import Manifest
 from infimed_data.progress import Progress
 from infimed_data.rejection import Filled, Outcome, fill, in_order, sampled
@@ -176,7 +176,7 @@ async def _pass(job: Job, teachers: Teachers, setting: Setting) -> Result:
     facts = {
         "shards": len(ordered),
         "account": account,
-        "content": key_of([account["content"] for account in ordered], strata),
+        "content": key_of(together(account["content"] for account in ordered), strata),
         "filled": strata,
     }
     if not account["transient"]:

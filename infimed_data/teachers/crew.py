@@ -272,8 +272,11 @@ class Crew:
             except self._ray.exceptions.RayTaskError as failed:
                 found = TeacherError(f"engine ray: a machine of the cluster cannot work: {cause_of(failed)}")
             except self._ray.exceptions.RayError as gone:
-                self._lose(hand, gone)
-                return
+                if not getattr(gone, "actor_init_failed", False):
+                    self._lose(hand, gone)
+                    return
+                line = str(gone).strip().splitlines()[-1]
+                found = TeacherError(f"engine ray: a machine of the cluster cannot work: {line}")
             opened.set_result(found)
 
         opening = asyncio.ensure_future(open_it())
