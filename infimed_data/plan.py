@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from infimed_data.errors import ManifestError, SourceError
+from infimed_data.errors import BuildError, ManifestError, SourceError
 from infimed_data.generate import TeacherMarks, find_replays, read_reviews, refused_teachers
 from infimed_data.manifest import Manifest, Positions, Reads, load_manifest, place_of
 from infimed_data.source_stages import Reading, open_source
@@ -17,6 +18,9 @@ from infimed_data.storage.hub import HubLocation
 from infimed_data.storage.stages import Fingerprints
 
 __all__ = ["BuildOptions", "Plan", "Warned", "load_plan", "semantic_warnings"]
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,15 @@ class BuildOptions:
     root: Path | None = None
     """Overrides the manifest's root."""
     quiet: bool = False
+
+    def check(self) -> None:
+        """Raises `BuildError` for a folder that is an address, such as `s3://...`: it would be made in this folder."""
+        for name, folder in (("--out", self.out), ("--work", self.work)):
+            if _ADDRESS.match(str(folder)):
+                raise BuildError(
+                    f"{name} {folder}: an address of a store; allowed: a folder. Mount the store as a file system with "
+                    "rename and file locks, or copy the finished build there"
+                )
 
     def placed(self, manifest: Manifest) -> BuildOptions:
         """With folders that mean the same wherever a task runs."""
@@ -67,6 +80,7 @@ class Plan:
 
 def load_plan(path: Path, options: BuildOptions) -> Plan:
     """Reads the manifest and finds every source's and benchmark's files. Raises `ManifestError` or `SourceError`."""
+    options.check()
     manifest, root, positions = load_manifest(path)
     options = options.placed(manifest)
     root = options.root or root

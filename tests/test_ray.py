@@ -30,7 +30,7 @@ from infimed_data.cluster.machines import marked, why_not_here
 from infimed_data.engine import EngineSettings
 from infimed_data.errors import BudgetError, BuildError, SourceError, TeacherError
 from infimed_data.plan import BuildOptions
-from infimed_data.teachers import Budget, Completion, RequestCache, Teacher, open_teacher
+from infimed_data.teachers import Budget, Completion, RequestCache, Teacher, VllmEngine, open_teacher
 from infimed_data.teachers.crew import Crew
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -98,7 +98,7 @@ def test_engines_and_shards_of_any_size_give_the_same_bytes(cluster: None, tmp_p
             ("local", 1, 8 << 20, 500), ("local", 2, 9_000, 20), ("ray", 1, 30_000, 60), ("ray", 2, 8 << 20, 500),
             ("ray", 4, 7_000, 33),
         ):  # fmt: skip
-            engine = {"kind": name}
+            engine: dict[str, Any] = {"kind": name}
             if name == "ray":
                 engine |= {"max_tasks": processes, "client_workers": processes // 2}
             manifest = tmp_path / "engine.yaml"
@@ -199,6 +199,16 @@ def test_a_machine_without_the_folder_stops_the_build(cluster: None, tmp_path: P
     connection.close()
 
 
+def test_a_store_s_address_is_no_folder(tmp_path: Path) -> None:
+    manifest = write_world(tmp_path, rows=20)
+    for out, work, said in (
+        ("b", "s3://bucket/w", "--work s3:/bucket/w"),
+        ("gs://bucket/b", "w", "--out gs:/bucket/b"),
+    ):
+        with pytest.raises(BuildError, match=f"^{said}: an address of a store; allowed: a folder"):
+            pipeline.build(manifest, BuildOptions(Path(out), Path(work), 1), print)
+
+
 def test_a_file_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "part.arrow"
     path.write_bytes(b"1234")
@@ -243,8 +253,10 @@ def asked_by_crew(
         cache = RequestCache(folder)
 
         def opened(*given: Any, **settings: Any) -> Crew:
-            extra = {"open_": more["open_fake"]} if "open_fake" in more else {}
-            crews.append(Crew(*given, **settings, connection=connection, cache=cache, **extra))
+            if "open_fake" in more:
+                settings["open_"] = more["open_fake"]
+            make: Callable[..., Crew] = Crew
+            crews.append(make(*given, **settings, connection=connection, cache=cache))
             return crews[-1]
 
         try:
@@ -324,7 +336,7 @@ def test_copies_of_a_model_run_in_workers_and_one_that_dies_is_loaded_again(conn
     extra = {"top_k": 3, "chat_template_kwargs": {"enable_thinking": False}}
     teacher = Teacher(
         backend="vllm", model="m", revision=str(tmp_path / "died"), max_in_flight=8, extra_body=extra,
-        vllm={"data_parallel_size": 2},
+        vllm=VllmEngine(data_parallel_size=2),
     )  # fmt: skip
     connection = connect(num_gpus_per_model=0.0)
     work = [(number, index) for number in range(20) if number != 13 for index in range(4)]

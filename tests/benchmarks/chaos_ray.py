@@ -148,7 +148,7 @@ def run_equal(trials: Trials) -> str:
         ("local", 1, 8 << 20), ("local", 2, 20_000), ("local", 4, 47_000),
         ("ray", 1, 33_000), ("ray", 2, 20_000), ("ray", 4, 8 << 20), ("ray", 4, 11_000),
     ]:  # fmt: skip
-        settings = {"kind": "local"}
+        settings: dict[str, Any] = {"kind": "local"}
         if kind == "ray":
             assert trials.machines is not None
             address = trials.machines.address
