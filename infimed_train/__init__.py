@@ -7,6 +7,7 @@ model.py         processor, model, frozen towers, adapters
 completions/     what a policy said while it was trained, as a page
 runs/            the run's folder: card, curves, whole checkpoints
 sft.py  grpo.py  evaluate/     one verb each
+gate.py          the same questions before and after SFT
 check/           what is found out before a GPU is rented
 cli.py           the command `infimed-train`
 

@@ -15,11 +15,11 @@ from infimed_train.config import GrpoConfig, Loaded, trl_config
 from infimed_train.data import Rows, by_difficulty, fitting, load_rows, measure
 from infimed_train.errors import InfimedError, TrainError
 from infimed_train.model import (
-    adapter,
     freeze,
     limits_vllm_would_miss,
     load_model,
     load_processor,
+    new_adapter,
     pixel_limits,
     tower_of,
 )
@@ -96,9 +96,7 @@ def one_token_an_image(ids: Sequence[int], token: int, images: int) -> list[int]
 
 def _sees_anew(model: Any) -> bool:
     """Whether training changes what the model makes of a picture."""
-    return any(
-        parameter.requires_grad and tower_of(name) != "language" for name, parameter in model.named_parameters()
-    )
+    return any(parameter.requires_grad and tower_of(name) != "language" for name, parameter in model.named_parameters())
 
 
 def _forget_pictures(generation: Any) -> None:
@@ -175,7 +173,7 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
             train_dataset=table,
             eval_dataset=held_out,
             processing_class=processor,
-            peft_config=None if config.lora is None else adapter(config.lora),
+            peft_config=new_adapter(config, model),
         )
     except (ValueError, ImportError, NotImplementedError, ConnectionError) as error:
         raise TrainError(f"{loaded.place('trl')}: trl: {' '.join(str(error).split())}") from None

@@ -16,6 +16,7 @@ __all__ = [
     "Data",
     "Difficulty",
     "EvalConfig",
+    "Gate",
     "GrpoConfig",
     "Hardware",
     "Lora",
@@ -157,18 +158,44 @@ class TrainConfig(_Record):
     """Arguments of TRL's own configuration class."""
 
 
+class Benchmark(_Record):
+    """A build to be asked: `data` as in training, its `sft` output holding every row's images."""
+
+    path: str
+    output: str = Field(default="sft", pattern=_NAME)
+    split: str = Field(default="train", pattern=_NAME)
+    """Split of the build, not of the data set that it was made from."""
+    revision: str | None = None
+    prompt: str | None = None
+    """Prompts of this benchmark, where they differ from the evaluation's."""
+    max_rows: int | None = Field(default=None, gt=0)
+
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+
+class Gate(Benchmark):
+    """Questions that the model is asked before and after SFT, in the same words, greedily; none may be trained on."""
+
+    split: str = Field(default="validation", pattern=_NAME)
+    prompt: str | None = "reasoning"
+    """`direct`, `reasoning`, or a file: the words in which the model will be asked later."""
+    max_rows: int | None = Field(default=300, gt=0)
+    max_new_tokens: int = Field(default=512, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    dtype: Dtype = "bfloat16"
+    stop: bool = False
+    """End with an error where the model became worse (p < 0.05), so that a script does not go on with it."""
+
+
 class SftConfig(TrainConfig):
     """Supervised fine-tuning; the loss is taken on completions only."""
 
     task: Literal["sft"]
     phases: Mapping[str, Phase] = Field(default_factory=dict)
     """Trainings in sequence, each from the model of the one before; their `data` stands in for `data`."""
-
-    @model_validator(mode="after")
-    def _whole_models(self) -> SftConfig:
-        if self.phases and self.lora is not None:
-            raise ValueError("phases pass on whole models, an adapter is none; allowed: phases without lora")
-        return self
+    gate: Gate | None = None
+    """Says what the training did to answers that it was not trained on."""
 
 
 class GrpoConfig(TrainConfig):
@@ -192,19 +219,6 @@ class Server(_Record):
     timeout_s: float = Field(default=300.0, gt=0)
 
 
-class Benchmark(_Record):
-    """A build to be asked: `data` as in training, its `sft` output holding every row's images."""
-
-    path: str
-    output: str = Field(default="sft", pattern=_NAME)
-    split: str = Field(default="train", pattern=_NAME)
-    """Split of the build, not of the data set that it was made from."""
-    revision: str | None = None
-    prompt: str | None = None
-    """Prompts of this benchmark, where they differ from the evaluation's."""
-    max_rows: int | None = Field(default=None, gt=0)
-
-
 class EvalConfig(_Record):
     """An evaluation: benchmarks asked of one model, and scored by the verifier that pays the reward."""
 
@@ -226,7 +240,7 @@ class EvalConfig(_Record):
     temperature: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=8, gt=0)
     """Rows generated together where the model is loaded here."""
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    dtype: Dtype = "bfloat16"
     rel_tol: Share = 0.0
     seed: int = 0
     resamples: int = Field(default=2000, ge=100)

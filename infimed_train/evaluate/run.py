@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,18 +20,18 @@ import xxhash
 
 from infimed_train.config import EvalConfig, Loaded
 from infimed_train.errors import TrainError, storage_error
+from infimed_train.evaluate.comparison import differences
 from infimed_train.evaluate.items import Item, Items, load_items
 from infimed_train.evaluate.journal import Answer, Journal
 from infimed_train.evaluate.local import Local
 from infimed_train.evaluate.prompts import Prompts, load_prompts
 from infimed_train.evaluate.scoring import PREDICTIONS, average, predictions, summarise
 from infimed_train.evaluate.served import Asked, Served
-from infimed_train.evaluate.statistics import Difference, paired
 from infimed_train.evaluate.tables import as_csv, as_markdown, compared
 from infimed_train.model import load_processor, pixel_limits
 from infimed_train.runs import evaluation_card, pixels_of_run
 
-__all__ = ["compare", "evaluate"]
+__all__ = ["evaluate"]
 
 Say = Callable[[str], None]
 
@@ -100,37 +99,6 @@ def _answerer(loaded: Loaded, config: EvalConfig, processor: Any) -> Local | Ser
     return Local(config, processor, where=loaded.place("model"))
 
 
-def compare(first: Path, second: Path, *, resamples: int) -> str:
-    """Two evaluations side by side, row by row."""
-    differences = _differences(first, second, resamples=resamples)
-    return compared(differences, first=str(first), second=str(second))
-
-
-def _differences(first: Path, second: Path, *, resamples: int) -> dict[str, Difference]:
-    tables = []
-    for folder in (first, second):
-        file = folder / "predictions.parquet"
-        if not file.is_file():
-            raise TrainError(f"{folder}: no predictions.parquet; give the folder of a finished evaluation")
-        rows = pq.read_table(file, columns=["benchmark", "uid", "cluster", "outcome"]).to_pylist()
-        tables.append({(row["benchmark"], row["uid"]): row for row in rows})
-    one, other = tables
-    found: dict[str, Difference] = {}
-    for name in dict.fromkeys(benchmark for benchmark, _ in one):
-        both = [
-            key
-            for key in one
-            if key[0] == name and key in other and "unverifiable" not in (one[key]["outcome"], other[key]["outcome"])
-        ]
-        if both:
-            right = [np.array([table[key]["outcome"] == "correct" for key in both], dtype=float) for table in tables]
-            clusters = np.array([one[key]["cluster"] for key in both])
-            found[name] = paired(right[0], right[1], clusters, resamples=resamples, seed=0)
-    if not found:
-        raise TrainError(f"{first} and {second} have no row in common that both decided")
-    return found
-
-
 def _report(config: EvalConfig, folder: Path, rows: dict[str, list[dict[str, Any]]], card: dict[str, Any]) -> str:
     scores = [
         score for of_one in rows.values() for score in summarise(of_one, resamples=config.resamples, seed=config.seed)
@@ -145,9 +113,9 @@ def _report(config: EvalConfig, folder: Path, rows: dict[str, list[dict[str, Any
         pq.write_table(table, partial)
         partial.replace(folder / "predictions.parquet")
         if config.against is not None:
-            differences = _differences(Path(config.against), folder, resamples=config.resamples)
-            text += "\n\n" + compared(differences, first=config.against, second=str(folder))
-            results["against"] = {name: found._asdict() for name, found in differences.items()}
+            found_apart = differences(Path(config.against), folder, resamples=config.resamples)
+            text += "\n\n" + compared(found_apart, first=config.against, second=str(folder))
+            results["against"] = {name: found._asdict() for name, found in found_apart.items()}
         for name, content in (
             ("results.md", text + "\n"),
             ("results.csv", as_csv(scores)),

@@ -65,7 +65,9 @@ def main() -> None:
         kinds = [bool(images) for images in out["num_images"]]
         for name, pictured in (("text", False), ("with a picture", True)):
             values = [value for value, kind in zip(of_row, kinds, strict=True) if kind is pictured]
-            print(f"step {self.state.global_step + 1}, rows {name}: {len(values)}, apart {min(values):.2g} to {max(values):.2g}")
+            print(
+                f"step {self.state.global_step + 1}, rows {name}: {len(values)}, apart {min(values):.2g} to {max(values):.2g}"
+            )
         return out
 
     trainer._generate_and_score_completions = watched
