@@ -112,9 +112,7 @@ def compare(
 @app.command()
 def completions(
     run: Annotated[Path, typer.Argument(help="Folder of a GRPO run.")],
-    page: Annotated[
-        Path | None, typer.Option("--page", help="File to write, in place of RUN/completions.html.")
-    ] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="File to write, else RUN/completions.html.")] = None,
     most: Annotated[int, typer.Option(min=1, help="About how many completions to show, spread over the steps.")] = 1000,
 ) -> None:
     """Write what the policy said, with pictures, rewards and verdicts, into one page; prints its path."""

@@ -42,7 +42,11 @@ def ask(loaded: Loaded, gate: Gate, model: str, folder: Path, say: Say) -> None:
         resamples=RESAMPLES,
     )
     where = loaded.place("gate")
-    positions = {("benchmarks",): where, ("prompt",): where, ("model",): loaded.place("model")}
+    positions: dict[tuple[str | int, ...], str] = {
+        ("benchmarks",): where,
+        ("prompt",): where,
+        ("model",): loaded.place("model"),
+    }
     say(f"gate: asking {model}")
     evaluate(Loaded(asked, loaded.path, positions), say)
 

@@ -67,14 +67,16 @@ def mixed_grpo_trainer() -> Any:
 
         def _generate_single_turn(self, prompt_ids: Any, images: Any, *fields: Any, **more: Any) -> Any:
             if self.use_vllm and self.vllm_mode == "colocate" and images is not None:
-                token = self.processing_class.image_token_id
+                processor: Any = self.processing_class
+                token = processor.image_token_id
                 prompt_ids = [
                     one_token_an_image(ids, token, len(of_prompt or ()))
                     for ids, of_prompt in zip(prompt_ids, images, strict=True)
                 ]
             if self.use_vllm and self.state.global_step != self._last_loaded_step and _sees_anew(self.model):
                 _forget_pictures(self.vllm_generation)
-            return super()._generate_single_turn(prompt_ids, images, *fields, **more)
+            parent: Any = super()
+            return parent._generate_single_turn(prompt_ids, images, *fields, **more)
 
     return resuming(MixedGRPOTrainer)
 

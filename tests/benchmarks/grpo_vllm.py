@@ -39,10 +39,11 @@ def main() -> None:
     from infimed_train.vision_imports import make_torchvision_importable
 
     make_torchvision_importable()
-    import trl.generation.vllm_generation as of_trl
+    import trl.generation.vllm_generation
     import vllm._custom_ops
 
     server = arguments.mode == "server"
+    of_trl: Any = trl.generation.vllm_generation
     if server:
         client: Any = of_trl.VLLMClient
         client.init_communicator = lambda self, device: None
@@ -65,9 +66,8 @@ def main() -> None:
         kinds = [bool(images) for images in out["num_images"]]
         for name, pictured in (("text", False), ("with a picture", True)):
             values = [value for value, kind in zip(of_row, kinds, strict=True) if kind is pictured]
-            print(
-                f"step {self.state.global_step + 1}, rows {name}: {len(values)}, apart {min(values):.2g} to {max(values):.2g}"
-            )
+            step = f"step {self.state.global_step + 1}, rows {name}: {len(values)}"
+            print(f"{step}, apart {min(values):.2g} to {max(values):.2g}" if values else step)
         return out
 
     trainer._generate_and_score_completions = watched
