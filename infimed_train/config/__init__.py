@@ -18,6 +18,7 @@ from infimed_train.config.models import (
     SftConfig,
     Tower,
     TrainConfig,
+    Vllm,
 )
 from infimed_train.config.trl_arguments import trl_config
 
@@ -39,6 +40,7 @@ __all__ = [
     "SftConfig",
     "Tower",
     "TrainConfig",
+    "Vllm",
     "load_config",
     "ready_configs",
     "trl_config",

@@ -27,6 +27,7 @@ __all__ = [
     "SftConfig",
     "Tower",
     "TrainConfig",
+    "Vllm",
 ]
 
 Tower = Literal["vision", "projector", "language"]
@@ -219,6 +220,18 @@ class Server(_Record):
     timeout_s: float = Field(default=300.0, gt=0)
 
 
+class Vllm(_Record):
+    """vLLM in this process."""
+
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs that share the model."""
+    gpu_memory_utilization: Share = 0.9
+    max_model_len: int | None = Field(default=None, gt=0)
+    """Longest prompt and answer together, in tokens; the model's own where it is not given."""
+    engine_args: Mapping[str, Any] = Field(default_factory=dict)
+    """Further arguments of `vllm.LLM`."""
+
+
 class EvalConfig(_Record):
     """An evaluation: benchmarks asked of one model, and scored by the verifier that pays the reward."""
 
@@ -230,6 +243,8 @@ class EvalConfig(_Record):
     revision: str | None = None
     server: Server | None = None
     """Ask this server in place of loading `model`."""
+    vllm: Vllm | None = None
+    """Load `model` with vLLM in place of transformers; `{}` takes its defaults."""
     benchmarks: Mapping[str, Benchmark] = Field(min_length=1)
     prompt: str = "direct"
     """`direct`, `reasoning`, or a YAML file laid out like infimed_train/prompts/direct.yaml."""
@@ -252,6 +267,8 @@ class EvalConfig(_Record):
     def _somebody_answers(self) -> EvalConfig:
         if self.model is None and self.server is None:
             raise ValueError("nobody to ask; give `model` (a folder or Hub name) or `server`")
+        if self.vllm is not None and self.server is not None:
+            raise ValueError("vllm and server; give one of them")
         return self
 
 

@@ -2,7 +2,7 @@
 
 items.py        rows of a build as questions with their gold answers
 prompts.py      the words of a question, from a file
-local.py  served.py       who answers: a model loaded here, or a server
+local.py  in_process.py  served.py    who answers: transformers or vLLM here, or a server
 journal.py      answers that are already there
 scoring.py      the verifier's verdicts, counted
 statistics.py   intervals clustered on images, paired comparison

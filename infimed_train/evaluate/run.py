@@ -21,6 +21,7 @@ import xxhash
 from infimed_train.config import EvalConfig, Loaded
 from infimed_train.errors import TrainError, storage_error
 from infimed_train.evaluate.comparison import differences
+from infimed_train.evaluate.in_process import InProcess
 from infimed_train.evaluate.items import Item, Items, load_items
 from infimed_train.evaluate.journal import Answer, Journal
 from infimed_train.evaluate.local import Local
@@ -34,6 +35,7 @@ from infimed_train.runs import evaluation_card, pixels_of_run
 __all__ = ["evaluate"]
 
 Say = Callable[[str], None]
+Answerer = Local | Served | InProcess
 
 
 def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
@@ -71,7 +73,7 @@ def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
     journal = Journal(folder / "answers.jsonl")
     who = _who(config)
     rows: dict[str, list[dict[str, Any]]] = {}
-    answerer: Local | Served | None = None
+    answerer: Answerer | None = None
     try:
         for items in benchmarks:
             if items.left_out:
@@ -93,9 +95,11 @@ def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
     return _report(config, folder, rows, card)
 
 
-def _answerer(loaded: Loaded, config: EvalConfig, processor: Any) -> Local | Served:
+def _answerer(loaded: Loaded, config: EvalConfig, processor: Any) -> Answerer:
     if config.server is not None:
         return Served(config, where=loaded.place("server"))
+    if config.vllm is not None:
+        return InProcess(config, processor, where=loaded.place("vllm"))
     return Local(config, processor, where=loaded.place("model"))
 
 
@@ -131,7 +135,7 @@ def _report(config: EvalConfig, folder: Path, rows: dict[str, list[dict[str, Any
 
 
 def _ask(
-    answerer: Local | Served,
+    answerer: Answerer,
     items: Items,
     keys: Sequence[str],
     batches: Sequence[Sequence[int]],
@@ -159,10 +163,11 @@ def _ask(
 
 
 def _batches(keys: Sequence[str], config: EvalConfig, journal: Journal) -> list[list[int]]:
-    """Positions to ask for, together. A model's batches are the same whatever is answered already: padding counts."""
-    size = config.batch_size if config.server is None else 256
+    """Positions to ask for, together. Those of transformers are the same whatever is answered: padding counts."""
+    padded = config.server is None and config.vllm is None
+    size = config.batch_size if padded else 256
     batches = [list(range(start, min(start + size, len(keys)))) for start in range(0, len(keys), size)]
-    if config.server is None:
+    if padded:
         return [batch for batch in batches if any(keys[i] not in journal.answers for i in batch)]
     missing = [[i for i in batch if keys[i] not in journal.answers] for batch in batches]
     return [batch for batch in missing if batch]
@@ -188,7 +193,8 @@ def _who(config: EvalConfig) -> str:
     folder = Path(str(config.model))
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
     stamp = orjson.dumps([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files])
-    return f"{config.model} {config.revision} {xxhash.xxh3_64_hexdigest(stamp)} {config.dtype} {config.batch_size}"
+    how = f"vllm {orjson.dumps(config.vllm.engine_args).decode()}" if config.vllm else str(config.batch_size)
+    return f"{config.model} {config.revision} {xxhash.xxh3_64_hexdigest(stamp)} {config.dtype} {how}"
 
 
 def _same_pixels(config: EvalConfig, pixels: Any, where: str) -> None:
