@@ -70,7 +70,7 @@ def read_completions(run: Path, weights: Mapping[str, float], *, most: int) -> t
     files = sorted((run / "completions").glob("*.parquet"))
     if not files:
         raise TrainError(
-            f"{run}: no completions; GRPO writes them, by default (trl.log_completions): give the folder of its run"
+            f"{run}: no completions; GRPO writes them by default (trl.log_completions); give the folder of its run"
         )
     steps: list[Step] = []
     groups: list[list[Group]] = []
