@@ -18,6 +18,7 @@ from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, traini
 __all__ = ["sft", "sft_rows"]
 
 Say = Callable[[str], None]
+Before = Callable[[], None] | None
 
 
 def sft(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
@@ -25,7 +26,7 @@ def sft(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
     config = loaded.config
     assert isinstance(config, SftConfig)
     if config.gate is None:
-        return _train_all(loaded, config, say, fresh, _nothing)
+        return _train_all(loaded, config, say, fresh, None)
     gate, folder = config.gate, Path(config.output) / "gate"
 
     def ask(model: str, name: str) -> None:
@@ -40,7 +41,7 @@ def sft(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
     return model
 
 
-def _train_all(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Callable[[], None]) -> Path:
+def _train_all(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Before) -> Path:
     """`before` is called once, when the run's folder is there and nothing has been trained yet."""
     if not config.phases:
         return _train(loaded, config, say, fresh, before)
@@ -62,15 +63,11 @@ def _train_all(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before:
         say(f"phase {name}")
         of_phase = replace(loaded, config=one, positions={**loaded.positions, **positions})
         model = _train(of_phase, one, say, fresh, before)
-        before = _nothing
+        before = None
     return model
 
 
-def _nothing() -> None:
-    pass
-
-
-def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Callable[[], None]) -> Path:
+def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Before) -> Path:
     processor = load_processor(
         config.model, revision=config.revision, pixels=config.pixels, where=loaded.place("model")
     )
@@ -79,7 +76,8 @@ def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Cal
     identity = {"config": dumped, "rows": rows.digest}
     folder = RunFolder(Path(config.output), identity, fresh=fresh, main=is_main())
     if folder.finished:
-        before()
+        if before is not None:
+            before()
         say(f"{folder.model}: finished before; --fresh starts anew")
         return folder.model
     arguments = trl_config(loaded, config.trl, output=folder.path)
@@ -92,8 +90,9 @@ def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Cal
         held_out = sft_rows(plain, held, processor, say, seed=arguments.seed, where=loaded.place("data"))
     card = training_card(identity=identity, config=dumped, data=rows.digest, pixels=pixel_limits(processor))
     card |= {"task": "sft", "rows": len(table), "max_steps": arguments.max_steps}
-    folder.write_card(card)
-    before()
+    if before is not None:
+        folder.write_card(card)
+        before()
     return run_trainer(_trainer(loaded, config, arguments, table, held_out, processor), folder, card, say)
 
 
