@@ -71,10 +71,12 @@ class Canvas:
         size = image.width * image.height * 4
         if image.mode not in ("RGB", "RGBA") or image.format not in ("JPEG", "PNG") or size > _LARGEST_CANVAS:
             return
-        if _map_buffer is None:
+        if _map_buffer is None or not image.tile:  # without a tile nothing would be decoded: Pillow raises
             return
         if size > len(self._memory):
             self._memory = np.empty(size, np.uint8)
+        if image.format == "PNG":
+            self._memory[:size] = 0  # its stream may end before all rows are there, and that is no error to Pillow
         # An image over foreign memory, which Pillow itself makes for files that it maps.
         image.im = _map_buffer(self._memory[:size], image.size, "raw", 0, (image.mode, 0, 1))
         self._image = image
@@ -156,6 +158,10 @@ def is_deep(mode: str) -> bool:
 def to_eight_bits(image: Image.Image) -> Image.Image:
     """A deep picture as L, scaled by its own darkest and brightest pixel."""
     values = np.asarray(image, dtype=np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():  # NaN is as dark as the darkest, infinity as bright as the brightest
+        low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
     return Image.fromarray(scaled.astype(np.uint8))
