@@ -33,6 +33,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
+MAX_SCANS = 200
+"""Passes over a JPEG's pixels. Ten are usual; each costs the time of a whole picture, from a few bytes."""
+_SCAN = b"\xff\xda"
 _ORIENTATION = 0x0112
 _BLOCK = 1 << 16
 """Pixels a step: what a step reads and writes stays in a core's own cache."""
@@ -107,6 +110,8 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
         raise Reject("image_unreadable", f"{type(error).__name__}: not one of {', '.join(FORMATS)}") from error
     if image.width * image.height > max_pixels:
         raise Reject("image_too_large", f"{image.width}x{image.height}", f"{max_pixels} pixels")
+    if image.format in ("JPEG", "MPO") and (scans := data.count(_SCAN)) > MAX_SCANS:
+        raise Reject("image_unreadable", f"{scans} scans", f"{MAX_SCANS} scans")
     return image
 
 

@@ -7,6 +7,7 @@ since the lock of a build is JSON and has to say the same.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.composer import Composer
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLWarning
 
 from infimed_data.errors import ManifestError
 
@@ -38,14 +39,25 @@ def plain_yaml(text: str, path: Path) -> tuple[dict[str, Any], Positions]:
     yaml = YAML(typ="rt")
     yaml.Composer = _Composer
     try:
-        document = yaml.load(text)
+        with warnings.catch_warnings(action="error", category=YAMLWarning):
+            document = yaml.load(text)
     except _TooDeepError as error:
         raise ManifestError([f"{path}:{error}: nested too deeply; allowed: {MAX_DEPTH} levels"]) from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         said = " ".join(str(error.problem or error.context).split())
         raise ManifestError([f"{path}:{line}: not valid YAML: {said}"]) from None
-    except (YAMLError, ValueError, TypeError, AttributeError, LookupError, AssertionError, NotImplementedError) as error:
+    except YAMLWarning as error:
+        raise ManifestError([f"{path}:1: {' '.join(str(error).split())[:200]}"]) from None
+    except (
+        YAMLError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:
         # The parser raises whatever it trips over, such as a number of 5,000 digits or a date that does not exist.
         said = " ".join(str(error).split())[:200]
         raise ManifestError([f"{path}:1: not valid YAML: {said or type(error).__name__}"]) from None

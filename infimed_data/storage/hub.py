@@ -160,7 +160,7 @@ class FetchedPlace(Place):
         self.root, self.only, self._record, self._cache = root, only, record, cache
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FetchedPlace, (self.root, self.only, self._record, self._cache)
+        return FetchedPlace, (self.root, self.only, self._record, self._cache), {"limits": self.limits}
 
     @cached_property
     def _allowed_root(self) -> Path:
