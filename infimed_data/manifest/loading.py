@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -13,6 +13,7 @@ from infimed_data.errors import ManifestError, did_you_mean
 from infimed_data.manifest.checks import cross_checks
 from infimed_data.manifest.models import Manifest
 from infimed_data.manifest.plain import MAX_BYTES, MAX_DEPTH, Positions, plain_yaml
+from infimed_data.showing import holds_secret
 
 __all__ = ["Positions", "load_manifest", "place_of"]
 
@@ -35,6 +36,11 @@ def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
         problems = [_problem(dict(fault), positions, path) for fault in error.errors()]
         raise ManifestError(dict.fromkeys(problems)) from None
     problems = cross_checks(manifest, lambda *loc: place_of(positions, path, *loc))
+    problems += [
+        f"{place_of(positions, path, *loc)}: {'.'.join(map(str, loc))}: holds a key, a password or a signed address, which "
+        "the build's lock would publish; allowed: the name of the variable that holds it (api_key_env, HF_TOKEN)"
+        for loc in _secrets(plain, ())
+    ]
     if problems:
         raise ManifestError(problems)
     root = Path(manifest.root)
@@ -120,6 +126,17 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _secrets(plain: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where a manifest holds what must not be published."""
+    if isinstance(plain, str):
+        if holds_secret(plain, address=loc[-1:] in (("location",), ("base_url",))):
+            yield loc
+        return
+    if isinstance(plain, dict | list):
+        for key, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+            yield from _secrets(value, (*loc, key))
 
 
 def _tuples(plain: Any) -> Any:
