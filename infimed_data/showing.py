@@ -21,7 +21,7 @@ _KEYS = re.compile(
 )
 """Keys that are known by their beginnings: Hugging Face, OpenAI and others, GitHub, GitLab, Slack, AWS, Google, JWT."""
 _HEADER = re.compile(
-    r"""(?ix)\b(authorization|proxy-authorization|x-api-key|api-key)(["']?\s*[:=]\s*[bB]?["']?)(?:(?:bearer|basic)\s+)?[^\s"',;)]+
+    r"""(?ix)\b(authorization|proxy-authorization|x-api-key|api-key)(["']?\s*[:=]\s*(?:[bB]?["'])?)(?:(?:bearer|basic)\s+)?[^\s"',;)]+
     |\b(bearer)(\s+)[^\s"',;)]{6,}"""
 )
 _USER = re.compile(r"(?<=://)[^/\s@?#]+@(?=[\w\[])")

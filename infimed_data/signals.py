@@ -6,6 +6,7 @@ Filters only compare signals with limits, so changing a limit recomputes no sign
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from infimed_data.errors import SourceError
 from infimed_data.images import Canvas, Look, blob_digest, finish, look
 from infimed_data.schema import MEASURED, SIGNALS, Reject
-from infimed_data.storage.places import READ_FAILED, Place, is_cell, refusal_of, split_cell
+from infimed_data.storage.places import PAUSES_S, READ_FAILED, Place, is_cell, refusal_of, split_cell
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.storage.tables import text_cell
 from infimed_data.text import SPECIAL_TOKENS, normalise
@@ -297,22 +298,30 @@ def _cells(
         for ref in at.values():
             yield ref, _cell_bytes(text_cell(place, path, group, name), "", max_bytes)
         return
-    try:
-        parquet = pq.ParquetFile(place.path(path))
-        rows = 1 if _repeats(parquet, group, name) else 64
-        for batch in parquet.iter_batches(rows, row_groups=[group], columns=[name]):
-            for row in range(first, first + len(batch)):
-                if row in at:
-                    yield at[row], _cell_bytes(batch.column(0)[row - first].as_py(), item, max_bytes)
-            first += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        line = (str(error).splitlines() or [""])[0]
-        refusal = Reject("image_unreadable", f"{path}: {line}")
-        if getattr(error, "errno", None) is not None:
+    refusal = Reject("image_missing", path)
+    for pause_s in (*PAUSES_S, None):
+        start = 0
+        try:
+            parquet = pq.ParquetFile(place.path(path))
+            rows = 1 if _repeats(parquet, group, name) else 64
+            for batch in parquet.iter_batches(rows, row_groups=[group], columns=[name]):
+                for row in range(max(first, start), start + len(batch)):
+                    if row in at:
+                        yield at[row], _cell_bytes(batch.column(0)[row - start].as_py(), item, max_bytes)
+                start += len(batch)
+                first = max(first, start)
+            return
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is None:
+                refusal = Reject("image_unreadable", f"{path}: {(str(error).splitlines() or [''])[0]}")
+                break
             refusal = refusal_of(error, path)
-        for row, ref in wanted:
-            if row >= first:
-                yield ref, refusal
+            if refusal.rule != READ_FAILED or pause_s is None:
+                break
+            time.sleep(pause_s)
+    for row, ref in wanted:
+        if row >= first:
+            yield ref, refusal
 
 
 def _repeats(parquet: pq.ParquetFile, group: int, name: str) -> bool:

@@ -354,8 +354,9 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
             ran["images"] = decoded
         content = key_of(measured.column("ref").to_pylist(), measured.column("blob").to_pylist())
         facts = {"content": content, "images": len(reading.refs), "decoded": decoded}
-        if failed := _forget_failed(tasks):
-            return {**facts, "failed": failed}  # not finished: the next run reads these pictures again
+        if failed := _forget_failed(tasks):  # not finished: the next run reads these pictures again
+            errors = measured.column("error").to_pylist()
+            return {**facts, "failed": failed, "content": key_of(content, errors)}
         return stage.finish(facts)
 
 

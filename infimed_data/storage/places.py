@@ -30,7 +30,8 @@ from infimed_data.storage.archives import list_members, read_all, tar_stream
 from infimed_data.storage.limits import ReadLimits
 
 __all__ = [
-    "ARCHIVES", "IMAGE_ENDINGS", "READ_FAILED", "ImageFinder", "Place", "is_cell", "refusal_of", "split_cell", "tidy_name",
+    "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "ImageFinder", "Place", "is_cell", "refusal_of",
+    "split_cell", "tidy_name",
 ]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")
