@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from infimed_data.showing import shown
 
 __all__ = ["card_text"]
 
@@ -64,6 +67,6 @@ def card_text(
 
 
 def _cell(value: object) -> str:
-    """A value as the text of one Markdown table cell."""
-    text = "" if value is None else str(value)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """A value as the text of one Markdown table cell: no markup, no link, no picture from elsewhere."""
+    text = "" if value is None else shown(" ".join(str(value).split("\n")))
+    return re.sub(r"([\\|\[\]`])", r"\\\1", text).replace("<", "&lt;")

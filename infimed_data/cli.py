@@ -14,6 +14,7 @@ import typer
 
 from infimed_data import __version__
 from infimed_data.errors import InfimedError
+from infimed_data.showing import safe, trace_of
 
 __all__ = ["app", "main"]
 
@@ -46,8 +47,8 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except InfimedError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"error: {safe(line)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -58,7 +59,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(safe(line), file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -323,8 +324,12 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command. An error that nobody foresaw ends with its traceback, without secrets, and 1."""
+    try:
+        app()
+    except Exception as error:
+        print(trace_of(error), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

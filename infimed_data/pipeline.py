@@ -28,6 +28,7 @@ from infimed_data.outputs import (
 from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
 from infimed_data.preparing import Prepared, Sources, jobs_of, open_engine, prepare, read_all
+from infimed_data.showing import without_secrets
 from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
 
 __all__ = ["build"]
@@ -168,7 +169,7 @@ def _finish(
             compared=compared.counts,
             generated=generate_facts(taught, manifest, plan.replays),
             files=dict(sorted(files.items())),
-            warnings=[warning.text for warning in (*warnings, *notes)],
+            warnings=[without_secrets(warning.text) for warning in (*warnings, *notes)],
             digest=final.name,
             sha256={path.relative_to(partial).as_posix(): sha256(path) for path in sorted(partial.rglob("*.parquet"))},
         )

@@ -12,6 +12,7 @@ from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
 from infimed_data.manifest.records import NAME, Record
 from infimed_data.schema import AnswerKind, Category
+from infimed_data.storage.limits import ReadLimits
 from infimed_data.teachers.settings import Budget, Teacher
 
 __all__ = [
@@ -323,6 +324,17 @@ class Limits(Record):
     """Encoded size."""
     max_image_pixels: int = Field(default=100_000_000, ge=1)
     """Width times height, read from the header before anything is decoded."""
+    max_row_bytes: int = Field(default=64 << 20, ge=1)
+    """A row as its file has it, in bytes; a larger one is a drop of the stage `ingest`."""
+    max_archive_members: int = Field(default=2_000_000, ge=1)
+    """Entries of a zip or tar archive."""
+    max_archive_ratio: float = Field(default=200.0, gt=0)
+    """Size of an archive's members over its own, for one that unpacks to more than 64 MiB."""
+
+    @property
+    def of_reading(self) -> ReadLimits:
+        """Those that readers of files need."""
+        return ReadLimits(self.max_row_bytes, self.max_archive_members, self.max_archive_ratio)
 
 
 class Manifest(Record):
