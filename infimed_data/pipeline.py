@@ -24,6 +24,7 @@ from infimed_data.outputs import (
     write_evidence,
     write_leaks,
     write_lookalikes,
+    write_phi,
 )
 from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
@@ -156,6 +157,8 @@ def _finish(
                 engine,
                 quiet=options.quiet,
             )
+        if manifest.phi.looks:
+            files |= write_phi(partial, pl.concat([found.table for found in prepared.searched]))
         if len(compared.pictures):
             files |= write_lookalikes(partial, compared.pictures)
         lock = lock_of(
@@ -166,6 +169,7 @@ def _finish(
             benchmarks=compared.summary,
             compared=compared.counts,
             generated=generate_facts(taught, manifest, plan.replays),
+            phi={part.name: dict(found.counts) for part, found in zip(parts, prepared.searched, strict=False)},
             files=dict(sorted(files.items())),
             warnings=[warning.text for warning in (*warnings, *notes)],
             digest=final.name,
@@ -246,7 +250,7 @@ def _budget_warnings(plan: Plan, decided: Decided) -> list[Warned]:
 
 def _by_stage(decided: Decided) -> str:
     counted = decided.rows.filter(pl.col("stage").is_not_null()).group_by("stage").len()
-    order = ("ingest", "filter", "dedup", "decontaminate", "difficulty", "generate", "mix")
+    order = ("ingest", "filter", "phi", "dedup", "decontaminate", "difficulty", "generate", "mix")
     found = dict(counted.iter_rows())
     kept = decided.rows.height - sum(found.values())
     return ", ".join([f"{kept:,} kept", *(f"{found[s]:,} dropped by {s}" for s in order if s in found)])

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.phi import Phi
 from infimed_data.manifest.records import NAME, Record
 from infimed_data.schema import AnswerKind, Category
 from infimed_data.teachers.settings import Budget, Teacher
@@ -338,6 +339,8 @@ class Manifest(Record):
     sources: Mapping[str, Source] = Field(min_length=1)
     benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
     """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
+    phi: Phi = Field(default_factory=lambda: Phi(action="off"))
+    """Protected health information: `off`, `report`, `quarantine`, or a mapping with `action` and more."""
     filters: Filters = Field(default_factory=lambda: Filters())
     dedup: Dedup = Field(default_factory=lambda: Dedup())
     decontaminate: Decontaminate = Field(default_factory=lambda: Decontaminate())
@@ -365,6 +368,11 @@ class Manifest(Record):
                 raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (a source's begins its uids)")
         return sources
 
+    @field_validator("phi", mode="before")
+    @classmethod
+    def _phi_by_its_action(cls, phi: Any) -> Any:
+        return {"action": phi} if isinstance(phi, str) else phi
+
     @field_validator("outputs")
     @classmethod
     def _some_output(cls, outputs: Outputs) -> Outputs:
@@ -383,6 +391,8 @@ class Manifest(Record):
         """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
         plain = self.resolved()
         plain.pop("budget")
+        if not self.phi.looks:
+            plain.pop("phi")
         for teacher in plain["teachers"].values():
             for name in _HOW_ASKED:
                 teacher.pop(name)
