@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from infimed_data.manifest.records import Record
 from infimed_data.schema import PhiConfidence, PhiKind
@@ -20,7 +20,7 @@ class Phi(Record):
     """`off`: nothing is looked for, and the card says so. `report`: what is found is in the table `phi`, and rows stay.
     `quarantine`: rows with what `quarantine` names leave the build, with stage `phi`, and their texts with them."""
     quarantine: tuple[PhiKind, ...] = Field(
-        default=("name", "birth_date", "record_number", "national_id", "phone", "email", "address"), min_length=1
+        default=("name", "birth_date", "record_number", "national_id", "phone", "email", "address")
     )
     """Kinds that take a row out. Not among them unless added: `date`, `age_over_89`, `lettering` (a picture that has
     burned-in text, whatever it says)."""
@@ -32,6 +32,13 @@ class Phi(Record):
     ocr: bool = False
     """Whether pictures with burned-in text are read, by the extra `ocr`: what stands there is then judged as text
     is."""
+
+    @field_validator("quarantine")
+    @classmethod
+    def _some_kind(cls, kinds: tuple[PhiKind, ...]) -> tuple[PhiKind, ...]:
+        if not kinds:
+            raise ValueError("empty; name at least one kind, or set action: report")
+        return kinds
 
     @property
     def looks(self) -> bool:

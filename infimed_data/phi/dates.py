@@ -25,7 +25,7 @@ _WORDED = (
     rf"|[0-9]{{1,2}}(?:st|nd|rd|th)?[ -](?:of )?{_MONTH}\.?,?[ -]{_YEAR}"
 )
 _CHINESE = rf"{_YEAR} ?年 ?[0-9]{{1,2}} ?月 ?[0-9]{{1,2}} ?[日号]"
-_DATE = rf"(?<![0-9A-Za-z./-])(?:{_WORDED}|{_NUMBERED}|{_CHINESE})(?![0-9]|[./-][0-9])"
+_DATE = rf"(?<![0-9A-Za-z./-])(?:{_WORDED}|{_NUMBERED}|{_CHINESE})(?![0-9A-SU-Za-z]|[./-][0-9])"
 _SHORT = r"[0-9]{1,2}[/-][0-9]{1,2}[/-][0-9]{2}(?![0-9])|(?:19|20)[0-9]{6}(?![0-9])"
 """Forms that are dates only where a label says so."""
 _HINT = (
@@ -34,7 +34,7 @@ _HINT = (
     r"|[0-9](?:st|nd|rd|th)?,?[ -](?:of )?(?:[A-Z][A-Za-z]{2,8}\.?,?[ -])?(?:19|20)[0-9]{2}"
 )
 _BIRTH = (
-    r"(?:(?i:\bdob|\bd\.o\.b\.?|\bdate of birth|\bbirth ?date|\bborn)|出生(?:日期|年月日?)?|生日)"
+    r"(?:(?i:\bdob|\bd\.o\.b\.?|\bdate of birth|\bbirth ?date|\bborn)|出生(?:日期|年月日?)?|生[日于])"
     r"(?i:\s*(?:is|was)?)\s*[:：=]?\s*(?i:(?:on )?)"
 )
 _OF_A_STAY = re.compile(
@@ -77,14 +77,14 @@ def _any_day(match: re.Match[str]) -> PhiConfidence | None:
     said = before(match, 48)
     if _OF_A_PERIOD.search(said):
         return "low"
-    return "medium" if _OF_A_STAY.search(said) else "low"
+    return "medium" if _OF_A_STAY.search(said + after(match, 6)) else "low"
 
 
 DATE_RULES: dict[str, Rule] = {
     "birth_date": Rule(
         "birth_date",
         r"(?i)(?-u:\b)dob(?-u:\b)|d\.o\.b|date of birth|birth ?date|born (?:on )?(?:[0-9]"
-        r"|[A-Z][a-z]{2,8}\.? [0-9])|出生|生日",
+        r"|[A-Z][a-z]{2,8}\.? [0-9])|出生|生[日于]",
         compiled(rf"{_BIRTH}(?P<value>{_DATE}|{_SHORT})"),
         _birth,
         "a date after a label such as `date of birth`",

@@ -146,6 +146,13 @@ CONTACT_RULES: dict[str, Rule] = {
         _phone,
         "in the form of a US telephone number",
     ),
+    "us_phone_apart": Rule(
+        "phone",
+        r"[2-9][0-9]{2}[. ][0-9]{3}[. ][0-9]{4}",
+        compiled(r"(?<![0-9\-./])(?P<value>[2-9][0-9]{2}([. ])[0-9]{3}\2[0-9]{4})(?![0-9\-])"),
+        lambda match: "high" if re.search(_BY_PHONE, before(match, 24)) else None,
+        "in the form of a US telephone number, after a word such as `cell`",
+    ),
     "international_phone": Rule(
         "phone",
         r"\+[1-9][0-9]{0,2}[ \-(]",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
-from infimed_data.phi.rule import Judge, Rule, always, compiled
+from infimed_data.phi.rule import Judge, Rule, always, compiled, value_of
 from infimed_data.schema import PhiConfidence
 
 __all__ = ["ADDRESS_RULES", "NAME_RULES"]
 
-_WORD = r"[A-Z][A-Za-z'’\-]{1,30}"
-_NAME = rf"{_WORD}(?:,? (?:[A-Z]\.? )?{_WORD}){{0,3}}"
+_WORD = r"[A-ZÀ-ÞŁŚŠŽ][A-Za-zÀ-ÿĀ-ž'’\-]{1,30}"
+_NEXT = (
+    rf"(?!(?:MRN|DOB|SSN|ID|No|Age|Aged|Sex|Gender|Male|Female|Date|Phone|Tel|Patient|Hospital|Ward|Exam|And)\b){_WORD}"
+)
+_NAME = rf"{_WORD}(?:, {_NEXT}(?: {_NEXT})?|(?: (?:[A-Z]\.? )?{_NEXT}){{0,3}})"
+"""One to four words, `Family, Given` too; what is the next label is not part of it."""
 _NOBODY = re.compile(
     r"(?i)^(?:[jr]?doe|roe|not|unknown|none|anonym\w*|redacted|withheld|confidential|removed|deleted|the|test|sample|"
     r"patient|x+|n/?a|hidden|de-?identified|unavailable|and|or|is|was|has|with|this|see|male|female|id|mrn|dob|yes|no)$"
@@ -27,8 +31,8 @@ def _named(confidence: PhiConfidence) -> Judge:
     """Whether the value can be a name."""
 
     def judge(match: re.Match[str]) -> PhiConfidence | None:
-        words = re.split(r"[\s,^]+", match["value"])
-        nobody = any(_NOBODY.match(word) for word in words) or re.search("某|匿名|未知|患者|病人", match["value"])
+        name = value_of(match)
+        nobody = any(map(_NOBODY.match, re.split(r"[\s,^]+", name))) or re.search("某|匿名|未知|患者|病人", name)
         return None if nobody else confidence
 
     return judge
@@ -73,6 +77,16 @@ NAME_RULES: dict[str, Rule] = {
         _named("medium"),
         "in a field `name:`",
     ),
+    "introduced_name": Rule(
+        "name",
+        r"(?i)my name is [^ ]|[a-zà-ÿ] (?:is|was) an? [0-9]{1,3}[ -]year",
+        compiled(
+            rf"(?:(?i:\bmy name is )(?P<value>{_NAME})"
+            rf"|(?<![\w’'])(?P<value2>{_WORD} (?:[A-Z]\. )?{_WORD})(?= (?:is|was) an? [0-9]{{1,3}}[ \-]year))"
+        ),
+        _named("medium"),
+        "where somebody is introduced",
+    ),
     "titled_name": Rule(
         "name",
         r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|MR|MRS|MS|DR)\.? [A-Z]",
@@ -103,6 +117,15 @@ NAME_RULES: dict[str, Rule] = {
         compiled(rf"(?:医师|医生|签名|签字)\s*[:：]\s*(?P<value>{_SURNAME}[\u4e00-\u9fff·]{{1,3}}?){_AFTER_NAME}"),
         _named("high"),
         "after 医师 or 签名",
+    ),
+    "introduced_name_zh": Rule(
+        "name",
+        "[，,] ?(?:男|女)性?[，,] ?[0-9]",
+        compiled(
+            rf"(?<![\u4e00-\u9fff])(?P<value>{_SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[，,] ?(?:男|女)性?[，,] ?[0-9])"
+        ),
+        _named("medium"),
+        "where somebody is introduced",
     ),
     "titled_name_zh": Rule(
         "name",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from infimed_data.schema import PhiConfidence, PhiKind
 
-__all__ = ["Judge", "Rule", "after", "always", "before", "compiled"]
+__all__ = ["Judge", "Rule", "after", "always", "before", "compiled", "value_group", "value_of"]
 
 Judge = Callable[[re.Match[str]], PhiConfidence | None]
 
@@ -35,6 +35,16 @@ def always(confidence: PhiConfidence) -> Judge:
 def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern to which Chinese characters are no letters: `患者MRN` has a boundary in it."""
     return re.compile(pattern, re.ASCII)
+
+
+def value_of(match: re.Match[str]) -> str:
+    """What a match found: its group `value`, or `value2` where a pattern has two forms."""
+    return match.string[slice(*match.span(value_group(match)))]
+
+
+def value_group(match: re.Match[str]) -> str:
+    """Name of the group that holds what was found."""
+    return "value2" if match["value"] is None else "value"
 
 
 def before(match: re.Match[str], characters: int) -> str:

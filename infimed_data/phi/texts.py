@@ -15,7 +15,7 @@ from infimed_data.phi.dates import AGE_RULES, DATE_RULES
 from infimed_data.phi.findings import Finding, masked, without_overlaps
 from infimed_data.phi.numbers import CONTACT_RULES, RECORD_RULES
 from infimed_data.phi.people import ADDRESS_RULES, NAME_RULES
-from infimed_data.phi.rule import Rule
+from infimed_data.phi.rule import Rule, value_group
 from infimed_data.schema import PHI_FOUND
 from infimed_data.storage.stages import read_table, write_table
 
@@ -25,7 +25,12 @@ RULES: dict[str, Rule] = {**NAME_RULES, **RECORD_RULES, **CONTACT_RULES, **DATE_
 """Every form that is looked for, by name."""
 
 ROWS_AT_A_TIME = 4096
-_WIDE = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)} | {0xFF0D: 0x2D, 0xFF20: 0x40, 0x3000: 0x20, 0xA0: 0x20}
+_WIDE = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B) if chr(code).isalnum()} | {
+    0xFF0D: 0x2D,
+    0xFF20: 0x40,
+    0x3000: 0x20,
+    0xA0: 0x20,
+}
 """Wide digits and letters as plain ones, one for one, so that places stay."""
 _MARGIN = 24
 
@@ -104,11 +109,10 @@ def find_in_text(text: str) -> list[Finding]:
 def _matches(rule: Rule, text: str) -> list[Finding]:
     found = []
     for match in rule.pattern.finditer(text):
-        value = "value2" if "value2" in rule.pattern.groupindex and match["value2"] is not None else "value"
         confidence = rule.judge(match)
         if confidence is None:
             continue
-        start, end = match.span(value)
+        start, end = match.span(value_group(match))
         label = text[max(match.start(), start - _MARGIN) : start]
         snippet = masked(label + text[start:end], len(label), len(label) + end - start)
         found.append(Finding(rule.kind, confidence, snippet, rule.evidence, start, end - start))
