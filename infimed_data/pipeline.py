@@ -36,9 +36,12 @@ __all__ = ["build"]
 Say = Callable[[str], None]
 
 
-def build(path: Path, options: BuildOptions, say: Say) -> Path:
-    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each."""
-    plan = load_plan(path, options)
+def build(path: Path, options: BuildOptions, say: Say, *, plan: Plan | None = None) -> Path:
+    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each.
+
+    `plan` is what `load_plan` gave for the same path and options, where that has been asked before.
+    """
+    plan = plan or load_plan(path, options)
     warnings = semantic_warnings(plan)
     for warning in warnings:
         say(str(warning))
