@@ -30,8 +30,8 @@ from infimed_data.errors import StorageError, disk_error
 __all__ = [
     "Fingerprints",
     "Stage",
-    "Written",
     "Watcher",
+    "Written",
     "atomic_write",
     "code_digest",
     "key_of",
