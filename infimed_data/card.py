@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jinja2
 
 from infimed_data.adapters.catalogue import data_set_of
+from infimed_data.showing import shown
 
 __all__ = ["card_text"]
 
@@ -61,6 +63,7 @@ def card_text(
     }
     specs = lock["manifest"]["sources"]
     cited = [(name, data_set_of(name, s["adapter"], s["location"], s["options"])) for name, s in specs.items()]
+    lock = {"phi": {}, **lock}  # older builds have none
     licenses = sorted({source["license"] or "unknown" for source in lock["sources"]})
     return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         lock=lock, configs=configs, licenses=licenses, cited=cited, limits=_limits(lock), **shown
@@ -101,6 +104,6 @@ def _limits(lock: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    """A value as the text of one Markdown table cell."""
-    text = "" if value is None else str(value)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """A value as the text of one Markdown table cell: no markup, no link, no picture from elsewhere."""
+    text = "" if value is None else shown(" ".join(str(value).split("\n")))
+    return re.sub(r"([\\|\[\]`])", r"\\\1", text).replace("<", "&lt;")

@@ -15,6 +15,7 @@ from infimed_data.errors import SourceError, disk_error
 from infimed_data.manifest import Reads
 from infimed_data.schema import Reject, why_absent
 from infimed_data.storage.hub import FetchedPlace, HubLocation, HubPlace, fetch
+from infimed_data.storage.limits import ReadLimits
 from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place
 from infimed_data.storage.remote import RemotePlace
 from infimed_data.storage.stages import atomic_write, code_digest, key_of
@@ -41,18 +42,34 @@ def find(
     work: Path,
     *,
     commit: str | None,
+    limits: ReadLimits,
     copies: Path | None = None,
 ) -> Found:
-    """The place of a source. A data set on the Hub is fetched, at `commit` where a lock names one; a copy of it in
-    `copies/OWNER/NAME` is read in its place. What another URL has is fetched too.
+    """The place of a source, read within `limits`. A data set on the Hub is fetched, at `commit` where a lock names
+    one; a copy of it in `copies/OWNER/NAME` is read in its place. What another URL has is fetched too.
 
     Raises `SourceError` or `HubError`.
     """
+    found = _found(spec, adapter, options, root, work, commit, limits, copies)
+    found.place.limits = limits
+    return found
+
+
+def _found(
+    spec: Reads,
+    adapter: Adapter,
+    options: Any,
+    root: Path,
+    work: Path,
+    commit: str | None,
+    limits: ReadLimits,
+    copies: Path | None,
+) -> Found:
     if "://" not in spec.location:
         location = Path(spec.location)
         return Found(Place(location if location.is_absolute() else root / location))
     if not spec.location.startswith("hf://"):
-        return Found(_fetched_url(spec, adapter, options, work))
+        return Found(_fetched_url(spec, adapter, options, work, limits))
     asked = HubLocation.parse(spec.location, revision=spec.revision)
     if copies is not None and (copies / asked.repo).is_dir():
         pinned = commit or (asked.revision if asked.pinned else None)
@@ -61,7 +78,7 @@ def find(
     record = _record("hub", str(located), spec, adapter, work)
     known = _known(record, _cache())
     if known is None:
-        known = _remember(record, _fetch(HubPlace(located), str(located), adapter, options, spec.splits), work)
+        known = _remember(record, _fetch(HubPlace(located), str(located), adapter, options, spec.splits, limits), work)
     place = FetchedPlace(Path(known["root"]), known["only"], record, _cache())
     folder = located.path.rpartition("/")[0] if known["only"] else located.path
     below = f"{folder}/" if folder else ""
@@ -71,14 +88,14 @@ def find(
     return Found(place, located.revision)
 
 
-def _fetched_url(spec: Reads, adapter: Adapter, options: Any, work: Path) -> Place:
+def _fetched_url(spec: Reads, adapter: Adapter, options: Any, work: Path, limits: ReadLimits) -> Place:
     """The place of what a URL has now; its listing is asked for each time."""
     kept = work.absolute() / "remote"
     place = RemotePlace(spec.location, kept)
     record = _record("remote", f"{spec.location} {place.state}", spec, adapter, work)
     known = _known(record, kept)
     if known is None:
-        known = _remember(record, _fetch(place, spec.location, adapter, options, spec.splits), work)
+        known = _remember(record, _fetch(place, spec.location, adapter, options, spec.splits, limits), work)
     place.fetch(known["fetched"])  # somebody may have removed some
     return FetchedPlace(Path(known["root"]), known["only"], record, kept)
 
@@ -119,9 +136,15 @@ def _known(record: Path, cache: Path) -> dict[str, Any] | None:
 
 
 def _fetch(
-    place: HubPlace | RemotePlace, location: str, adapter: Adapter, options: Any, splits: tuple[str, ...]
+    place: HubPlace | RemotePlace,
+    location: str,
+    adapter: Adapter,
+    options: Any,
+    splits: tuple[str, ...],
+    limits: ReadLimits,
 ) -> dict[str, Any]:
     """Fetches what rows of the splits need; returns names, and where they are."""
+    place.limits = limits
     try:
         for split in splits:
             context = Context(place, split, options)

@@ -26,6 +26,7 @@ from hub_server import Hub, Repo, serving
 
 from infimed_data.errors import InfimedError
 from infimed_data.hub import closed_sources
+from infimed_data.hub.files import WITHHELD, findings_left
 from infimed_data.manifest import Manifest, portable
 from infimed_data.pipeline import build as run_build
 from infimed_data.plan import BuildOptions, load_plan
@@ -330,7 +331,7 @@ def copied(path: Path, folder: Path) -> Path:
 def expected_files(path: Path) -> dict[str, bytes]:
     """What a repository must hold of a build, but for the card."""
     lock = orjson.loads((path / "lock.json").read_bytes())
-    withheld = ("benchmarks.parquet", "evidence.parquet")
+    withheld = ("benchmarks.parquet", "evidence.parquet", "phi.parquet")
     files = {name: (path / name).read_bytes() for name in lock["sha256"] if name not in withheld}
     published = {**lock, "manifest": portable(lock["manifest"])[0]}
     return {**files, "lock.json": orjson.dumps(published, option=orjson.OPT_INDENT_2)}
@@ -421,6 +422,22 @@ def test_datasets_reads_it_back(hub: Hub, call: Call, small: Path) -> None:
     assert rows == orjson.loads((small / "lock.json").read_bytes())["outputs"]["sft"]["train"]
     assert {"messages", "images"} <= set(columns) or {"prompt", "images"} <= set(columns)
     assert sides and all(side > 0 for side in sides)
+
+
+def test_where_rows_may_point_at_a_person_stays_at_home(small: Path, tmp_path: Path) -> None:
+    build = copied(small, tmp_path)
+    kept = pl.read_parquet(build / "samples.parquet").filter(pl.col("images").list.len() > 0)
+    found = pl.DataFrame(
+        {
+            "uid": [kept["uid"][0], kept["uid"][1], "gone/train/1", None, None],
+            "image": [None, None, None, kept["images"][0][0], "not here"],
+            "action": ["report", "quarantine", "report", "report", "report"],
+        }
+    )
+    assert findings_left(build) == 0
+    found.write_parquet(build / "phi.parquet")
+    assert findings_left(build) == 2, "a text and a picture that are published"
+    assert "phi.parquet" in WITHHELD
 
 
 def test_ctrl_c_stops_a_push_and_the_same_command_goes_on(

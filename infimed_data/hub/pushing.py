@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from infimed_data.errors import HubError
-from infimed_data.hub.files import Digests, checked_files, ids_files, write_card
+from infimed_data.hub.files import Digests, checked_files, findings_left, ids_files, write_card
 from infimed_data.hub.terms import closed_sources
 from infimed_data.manifest import load_manifest, portable
 from infimed_data.stats import open_build
@@ -50,6 +50,10 @@ def push(build: Path, repo: str, say: Say, *, ids_only: bool = False, public: bo
         say(f"push    lock.json: {', '.join(f'{theirs} for {ours}' for ours, theirs in put.items())}")
     if told := _told(published):
         say(f"warning: lock.json tells its readers of {', '.join(told)}")
+    if left := findings_left(folder):
+        say(
+            f"warning: {left:,} findings that may point at a person are in rows that are published; look at the table phi"
+        )
     lock = {**lock, "manifest": published}
     files, digests = checked_files(folder, lock)
     with tempfile.TemporaryDirectory(prefix="infimed-push-") as scratch, hub_errors(repo):

@@ -25,6 +25,7 @@ from infimed_data.manifest.models import (
     Weight,
 )
 from infimed_data.manifest.paths import portable
+from infimed_data.manifest.phi import Phi
 
 __all__ = [
     "BUDGET_FIELDS",
@@ -42,6 +43,7 @@ __all__ = [
     "Order",
     "Output",
     "Outputs",
+    "Phi",
     "Positions",
     "Reads",
     "Source",
