@@ -72,6 +72,24 @@ class Ended(NamedTuple):
     wall_s: float
 
 
+class Moment(NamedTuple):
+    """When something is killed: after so many seconds, or after so many answers of the teacher."""
+
+    after_s: float
+    answers: int | None
+
+    def __str__(self) -> str:
+        return f"{self.after_s:5.1f} s" if self.answers is None else f"{self.answers} answers"
+
+
+def moments(count: int, wall_s: float, answers: int, draw: random.Random) -> list[Moment]:
+    """One in each of as many equal parts of the build's time; every second one of the teacher's answers instead."""
+    shares = [(at + draw.random()) / count for at in range(count)]
+    return [
+        Moment(share * wall_s, None if at % 2 == 0 else int(draw.random() * answers)) for at, share in enumerate(shares)
+    ]
+
+
 def command(folder: Path, manifest: str, name: str, shard_bytes: int, processes: int) -> list[str]:
     """The command of a build with folders of its own."""
     return [
@@ -165,12 +183,16 @@ def run_equal(trials: Trials) -> str:
     return next(iter(found))
 
 
-def killed(trials: Trials, whole: str, after_s: float, kill: Callable[[Any], str], *, rerun: bool) -> str:
-    """One kill at `after_s`; the build goes on, or is run again. Raises where its bytes differ."""
+def killed(trials: Trials, whole: str, moment: Moment, kill: Callable[[Any], str], *, rerun: bool) -> str:
+    """One kill at a moment; the build goes on, or is run again. Raises where its bytes differ."""
     name = trials.fresh()
     since = time.monotonic()
     process = started(trials.folder, "chaos.yaml", name)
-    while time.monotonic() < since + after_s and process.poll() is None:
+    while process.poll() is None:
+        if moment.answers is None and time.monotonic() >= since + moment.after_s:
+            break
+        if moment.answers is not None and sum(trials.script.answered.values()) >= moment.answers:
+            break
         time.sleep(0.01)
     late = process.poll() is not None
     told = kill(process)
@@ -221,12 +243,11 @@ def main() -> int:
                 os.killpg(process.pid, signal.SIGKILL)
             return "build killed"
 
-        moments = [(at + draw.random()) / max(1, given.nodes) * done.wall_s for at in range(given.nodes)]
-        for after_s in moments:
-            print(f"{after_s:5.1f} s: {killed(trials, whole, after_s, lose_machine, rerun=False)}", flush=True)
-        moments = [(at + draw.random()) / max(1, given.drivers) * done.wall_s for at in range(given.drivers)]
-        for after_s in moments:
-            print(f"{after_s:5.1f} s: {killed(trials, whole, after_s, kill_driver, rerun=True)}", flush=True)
+        answers = sum(script.answered.values())
+        for moment in moments(given.nodes, done.wall_s, answers, draw):
+            print(f"{moment}: {killed(trials, whole, moment, lose_machine, rerun=False)}", flush=True)
+        for moment in moments(given.drivers, done.wall_s, answers, draw):
+            print(f"{moment}: {killed(trials, whole, moment, kill_driver, rerun=True)}", flush=True)
         print(
             f"{given.nodes} machines lost, {given.drivers} builds killed: one digest; {trials.sent:,} requests, "
             f"{trials.again} sent again whose answer was kept, {trials.lost} under way when their sender was lost"
