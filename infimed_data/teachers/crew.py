@@ -304,9 +304,10 @@ class Crew:
             self._ray.kill(hand.actor)
         self._hands.clear()
         if self.lost:
+            paid = ", and may have been paid for twice" if self.name == "openai" else ""
             self._connection.say(
                 f"warning: {self._teacher.name}: {self.lost:,} requests were under way when their worker was lost; "
-                "they were made again, and may have been paid for twice"
+                f"they were made again{paid}"
             )
 
 

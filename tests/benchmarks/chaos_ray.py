@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,13 +40,13 @@ HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "he
 class Machines:
     """The cluster: a head without processors, and two machines with two each."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: Mapping[str, int]) -> None:
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 0, "_system_config": HEALTH, "object_store_memory": 80 << 20},
+            head_node_args={"num_cpus": 0, "_system_config": dict(health), "object_store_memory": 80 << 20},
         )
         self.nodes = [self.add() for _ in range(2)]
 
@@ -217,11 +217,12 @@ def main() -> int:
     parser.add_argument("--drivers", type=int, default=5, help="kills of the build's own process")
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--equal", action="store_true", help="also compare engines and shard sizes")
+    parser.add_argument("--slowly", action="store_true", help="lost machines are noticed as late as Ray does by itself")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
     draw = random.Random(given.seed)
     script = Script(latency_s=LATENCY_S, answer=Known())
-    machines = Machines()
+    machines = Machines({} if given.slowly else HEALTH)
     with tempfile.TemporaryDirectory(prefix="chaos-ray-") as place, serving(script) as url:
         trials = Trials(Path(place), url, script, machines, given.rows)
         whole = run_equal(trials) if given.equal else ""
