@@ -24,10 +24,12 @@ from infimed_data.outputs import (
     write_evidence,
     write_leaks,
     write_lookalikes,
+    write_phi,
 )
 from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
 from infimed_data.preparing import Prepared, Sources, jobs_of, open_engine, prepare, read_all
+from infimed_data.showing import without_secrets
 from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
 
 __all__ = ["build"]
@@ -35,9 +37,12 @@ __all__ = ["build"]
 Say = Callable[[str], None]
 
 
-def build(path: Path, options: BuildOptions, say: Say) -> Path:
-    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each."""
-    plan = load_plan(path, options)
+def build(path: Path, options: BuildOptions, say: Say, *, plan: Plan | None = None) -> Path:
+    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each.
+
+    `plan` is what `load_plan` gave for the same path and options, where that has been asked before.
+    """
+    plan = plan or load_plan(path, options)
     warnings = semantic_warnings(plan)
     for warning in warnings:
         say(str(warning))
@@ -157,6 +162,8 @@ def _finish(
                 engine,
                 quiet=options.quiet,
             )
+        if manifest.phi.looks:
+            files |= write_phi(partial, pl.concat([found.table for found in prepared.searched]))
         if len(compared.pictures):
             files |= write_lookalikes(partial, compared.pictures)
         lock = lock_of(
@@ -167,8 +174,9 @@ def _finish(
             benchmarks=compared.summary,
             compared=compared.counts,
             generated=generate_facts(taught, manifest, plan.replays),
+            phi={part.name: dict(found.counts) for part, found in zip(parts, prepared.searched, strict=False)},
             files=dict(sorted(files.items())),
-            warnings=[warning.text for warning in (*warnings, *notes)],
+            warnings=[without_secrets(warning.text) for warning in (*warnings, *notes)],
             digest=final.name,
             sha256={path.relative_to(partial).as_posix(): sha256(path) for path in sorted(partial.rglob("*.parquet"))},
         )
@@ -247,7 +255,7 @@ def _budget_warnings(plan: Plan, decided: Decided) -> list[Warned]:
 
 def _by_stage(decided: Decided) -> str:
     counted = decided.rows.filter(pl.col("stage").is_not_null()).group_by("stage").len()
-    order = ("ingest", "filter", "dedup", "decontaminate", "difficulty", "generate", "mix")
+    order = ("ingest", "filter", "phi", "dedup", "decontaminate", "difficulty", "generate", "mix")
     found = dict(counted.iter_rows())
     kept = decided.rows.height - sum(found.values())
     return ", ".join([f"{kept:,} kept", *(f"{found[s]:,} dropped by {s}" for s in order if s in found)])

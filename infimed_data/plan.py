@@ -13,6 +13,7 @@ import orjson
 from infimed_data.errors import BuildError, ManifestError, SourceError
 from infimed_data.generate import TeacherMarks, find_replays, read_reviews, refused_teachers
 from infimed_data.manifest import Manifest, Positions, Reads, load_manifest, place_of
+from infimed_data.phi.reading import missing_reader
 from infimed_data.source_stages import Reading, open_source
 from infimed_data.storage.hub import HubLocation
 from infimed_data.storage.stages import Fingerprints
@@ -110,6 +111,8 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
                 faults.append(error)
     plan.replays, missing = find_replays(manifest, root, plan.fingerprints, plan.at)
     problems += [*missing, *refused_teachers(manifest, plan.at)]
+    if manifest.phi.ocr and manifest.phi.looks:
+        problems += missing_reader(plan.at("phi", "ocr"))
     if problems:
         raise ManifestError([*problems, *map(str, faults)])
     if faults:

@@ -20,6 +20,7 @@ from infimed_data.manifest import Filters, Manifest, Reads
 from infimed_data.mix import meta_fields
 from infimed_data.outputs import deciding_columns, drop_compared, gather
 from infimed_data.pair_stages import Compared, Part, compare
+from infimed_data.phi_stages import Searched, Source, search_source
 from infimed_data.plan import BuildOptions, Plan
 from infimed_data.source_stages import HEAVY_BYTES, Read, read_source
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table
@@ -53,6 +54,8 @@ class Prepared:
     parts: Sequence[Part]
     benchmark_parts: Sequence[Part]
     compared: Compared
+    searched: Sequence[Searched] = ()
+    """What each part has that may point at a person, where that was looked for."""
 
 
 def open_engine(plan: Plan, options: BuildOptions, say: Say) -> Engine:
@@ -90,7 +93,11 @@ def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: Engine,
     manifest = plan.manifest
     parts = _indexes(sources.reads, manifest, manifest.filters, options.work, engine, say)
     benchmark_parts = _indexes(sources.benchmarks, manifest, None, options.work, engine, say)
-    rows = gather([(part.source, part.split, pl.DataFrame(_wanted(part.index, manifest))) for part in parts], manifest)
+    indexes = [pl.DataFrame(_wanted(part.index, manifest)) for part in parts]
+    searched = _search(sources.reads, parts, indexes, manifest, options, engine, say)
+    indexes = [found.rows for found in searched] or indexes
+    named = zip(parts, indexes, strict=True)
+    rows = gather([(part.source, part.split, index) for part, index in named], manifest)
     compared = compare(
         rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at, quiet=options.quiet
     )
@@ -99,7 +106,29 @@ def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: Engine,
     rows = drop_compared(
         rows, manifest, near=compared.near, leaks=compared.leaks, benchmark_uids=compared.benchmark_uids
     )
-    return Prepared(rows, parts, benchmark_parts, compared)
+    return Prepared(rows, parts, benchmark_parts, compared, searched)
+
+
+def _search(
+    reads: Sequence[Read],
+    parts: Sequence[Part],
+    indexes: Sequence[pl.DataFrame],
+    manifest: Manifest,
+    options: BuildOptions,
+    engine: LocalEngine,
+    say: Say,
+) -> list[Searched]:
+    """What may point at a person in each part; nothing where that is not looked for."""
+    if not manifest.phi.looks:
+        return []
+    return [
+        search_source(
+            Source(part.source, part.split, part.rows, read.reading.ingest.key, part.part_rows, part.place, part.images,
+                   part.image_content),
+            index, manifest.phi, manifest.limits, options.work, engine, say, quiet=options.quiet,
+        )
+        for read, part, index in zip(reads, parts, indexes, strict=True)
+    ]  # fmt: skip
 
 
 def jobs_of(

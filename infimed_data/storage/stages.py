@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
@@ -30,6 +30,7 @@ from infimed_data.errors import StorageError, disk_error
 __all__ = [
     "Fingerprints",
     "Stage",
+    "Watcher",
     "Written",
     "atomic_write",
     "code_digest",
@@ -37,6 +38,7 @@ __all__ = [
     "locked",
     "read_table",
     "replacing",
+    "watching",
     "write_parquet",
     "write_table",
     "written_files",
@@ -158,6 +160,31 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+class Watcher(Protocol):
+    """Somebody who wants to know what stages do."""
+
+    def entering(self, stage: Stage) -> None:
+        """Before a stage is looked at; what it raises keeps the stage from running."""
+        ...
+
+    def finished(self, stage: Stage, facts: Mapping[str, Any]) -> None:
+        """After a stage has run."""
+        ...
+
+
+_watchers: list[Watcher] = []
+
+
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Has `watcher` told of every stage of this process until left: to measure them, or to see what would run."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
 class Stage:
     """One stage's folder under its key."""
 
@@ -181,6 +208,8 @@ class Stage:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Holds the stage's lock, with leftovers of killed runs swept away."""
+        for watcher in _watchers:
+            watcher.entering(self)
         with locked(self.folder / ".lock"):
             for leftover in self.folder.glob(".tmp-*"):
                 leftover.unlink(missing_ok=True)
@@ -190,6 +219,8 @@ class Stage:
         """Writes the completion marker, last of all."""
         with atomic_write(self._done) as temporary:
             temporary.write_bytes(orjson.dumps(dict(facts), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        for watcher in _watchers:
+            watcher.finished(self, facts)
         return dict(facts)
 
 
