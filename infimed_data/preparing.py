@@ -115,7 +115,7 @@ def _search(
     indexes: Sequence[pl.DataFrame],
     manifest: Manifest,
     options: BuildOptions,
-    engine: LocalEngine,
+    engine: Engine,
     say: Say,
 ) -> list[Searched]:
     """What may point at a person in each part; nothing where that is not looked for."""

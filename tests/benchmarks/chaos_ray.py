@@ -11,6 +11,7 @@ answer that was on disk when something was killed may be asked for again. Not co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -56,6 +57,10 @@ class Machines:
 
     def lose(self, number: int) -> None:
         """Ends a machine at once, with all its processes; another joins."""
+        raylet = self.nodes[number].all_processes["raylet"][0].process.pid
+        for pid in [raylet, *children_of(raylet)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.cluster.remove_node(self.nodes[number], allow_graceful=False)
         self.nodes[number] = self.add()
 
@@ -63,6 +68,17 @@ class Machines:
     def address(self) -> str:
         """Of the head."""
         return str(self.cluster.address)
+
+
+def children_of(parent: int) -> list[int]:
+    """Processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 class Ended(NamedTuple):
