@@ -56,11 +56,14 @@ class Machines:
         return self.cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
 
     def lose(self, number: int) -> None:
-        """Ends a machine at once, with all its processes; another joins."""
+        """Ends a machine at once, with all its processes."""
         raylet = self.nodes[number].all_processes["raylet"][0].process.pid
         for pid in [raylet, *children_of(raylet)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def mend(self, number: int) -> None:
+        """Sweeps a lost machine away; another joins."""
         self.cluster.remove_node(self.nodes[number], allow_graceful=False)
         self.nodes[number] = self.add()
 
@@ -175,6 +178,10 @@ class Trials:
         return f"{len(kept):,} answers kept, {len(again)} of them asked again, {twice} requests lost under way"
 
 
+Kill = Callable[[Any], tuple[str, Callable[[], None]]]
+"""Kills something; returns what, and how to mend it."""
+
+
 def run_equal(trials: Trials) -> str:
     """Builds with local and Ray engines of several sizes and shards; returns the one digest."""
     found: dict[str, list[str]] = {}
@@ -199,7 +206,7 @@ def run_equal(trials: Trials) -> str:
     return next(iter(found))
 
 
-def killed(trials: Trials, whole: str, moment: Moment, kill: Callable[[Any], str], *, rerun: bool) -> str:
+def killed(trials: Trials, whole: str, moment: Moment, kill: Kill, *, rerun: bool) -> str:
     """One kill at a moment; the build goes on, or is run again. Raises where its bytes differ."""
     name = trials.fresh()
     since = time.monotonic()
@@ -211,10 +218,12 @@ def killed(trials: Trials, whole: str, moment: Moment, kill: Callable[[Any], str
             break
         time.sleep(0.01)
     late = process.poll() is not None
-    told = kill(process)
-    time.sleep(2 * LATENCY_S)
+    told, mend = kill(process)
+    if rerun:
+        time.sleep(2 * LATENCY_S)  # until workers have noticed too
     work = trials.folder / f"work-{name}"
     kept = kept_requests(work) if (work / "teacher_cache").is_dir() else set()
+    mend()
     if rerun and not late:
         process.communicate()
         since = time.monotonic()
@@ -250,15 +259,15 @@ def main() -> int:
             raise SystemExit("the undisturbed build on Ray differs")
         print(f"seed {given.seed}; undisturbed: {done.wall_s:.1f} s, {(trials.folder / f'{name}.log').read_text()}")
 
-        def lose_machine(process: Any) -> str:
+        def lose_machine(process: Any) -> tuple[str, Callable[[], None]]:
             number = draw.randrange(2)
             machines.lose(number)
-            return f"machine {number} lost"
+            return f"machine {number} lost", lambda: machines.mend(number)
 
-        def kill_driver(process: Any) -> str:
+        def kill_driver(process: Any) -> tuple[str, Callable[[], None]]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            return "build killed"
+            return "build killed", lambda: None
 
         answers = sum(script.answered.values())
         for moment in moments(given.nodes, done.wall_s, answers, draw):
