@@ -52,8 +52,14 @@ class Machines:
         self.nodes = [self.add() for _ in range(2)]
 
     def add(self) -> Any:
-        """One more machine."""
-        return self.cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
+        """One more machine; on a busy one a start may take longer than Ray waits."""
+        for last in (False, False, True):
+            try:
+                return self.cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
+            except Exception:
+                if last:
+                    raise
+        return None
 
     def lose(self, number: int) -> None:
         """Ends a machine at once, with all its processes."""
@@ -232,6 +238,10 @@ def killed(trials: Trials, whole: str, moment: Moment, kill: Kill, *, rerun: boo
     if digest(done.folder) != whole:
         raise SystemExit(f"trial {name}: {done.folder} differs")
     asked = trials.settle(kept)
+    log = (trials.folder / f"{name}.log").read_text()
+    for line in log.splitlines():
+        if line.startswith("warning") and "lost" in line:
+            print(f"    {line}")
     return f"{told}{' (after the build)' if late else ''}: same digest, ended after {done.wall_s:.1f} s; {asked}"
 
 
