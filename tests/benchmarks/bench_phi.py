@@ -21,6 +21,7 @@ from PIL import Image
 from planted_phi import CLEAN, HEADERS, burned_in, planted_texts, with_header
 
 from infimed_data.images.pixels import decode
+from infimed_data.images.shrinking import luminance
 from infimed_data.phi.headers import find_in_headers
 from infimed_data.phi.lettering import find_lettering
 from infimed_data.phi.pictures import find_in_pixels
@@ -99,9 +100,7 @@ def _drawn_pictures() -> Iterator[tuple[str, Any]]:
 
 
 def _grey(data: bytes) -> Any:
-    from infimed_data.images.shrinking import luminance
-
-    pixels = decode(data, max_pixels=PIXELS).pixels
+    pixels: Any = decode(data, max_pixels=PIXELS).pixels
     return pixels if pixels.dtype == np.uint8 else luminance(pixels)
 
 
