@@ -85,7 +85,7 @@ def as_text(planned: Planned) -> str:
         lines += [f"asks     {line}" for line in job.lines()]
     for name, most in expected.most_candidates.items():
         text = "known once sources are read and compared; `build --dry-run` does that, and sends nothing"
-        lines.append(f"asks     {name}: at most {most:,} candidates; requests and price are {text}")
+        lines.append(f"asks     {name}: at most ~{most:,} candidates; requests and price are {text}")
     lines.append(f"rates    {_where_from(planned)}")
     return "\n".join([*lines, *planned.warnings])
 
