@@ -80,7 +80,9 @@ def test_a_training_that_helps_passes_and_one_that_ruins_is_said_loudly(
     assert "WORSE: this SFT made the model worse: 6 questions, right before 100.0%, after 0.0%" in said[-1]
     assert "!!!!" in said[-1]
     assert orjson.loads((ruined / "run.json").read_bytes())["gate"]["worse"] is True
-    with pytest.raises(TrainError, match=r"WORSE: .* right before 100.0%, after 0.0% .*; the model stands in") as caught:
+    with pytest.raises(
+        TrainError, match=r"WORSE: .* right before 100.0%, after 0.0% .*; the model stands in"
+    ) as caught:
         sft(load(model, yes_build, tmp_path / "bad", *ruin, "gate.stop=true"), said.append)
     assert "\n" not in str(caught.value)
 
