@@ -60,7 +60,9 @@ def test_mfu_is_operations_of_the_language_model_over_the_gpus_peak() -> None:
     assert found == pytest.approx(operations * 1_000_000 / (2 * 989e12))
     assert mfu_of(trainer(), 1_000_000.0, gpu=None) is None
     assert mfu_of(trainer(), 1_000_000.0, gpu="Some GPU of next year") is None
-    assert mfu_of(trainer(reward_funcs=[]), 1_000_000.0, gpu="NVIDIA H100 80GB HBM3") is None  # generation is no such cost
+    assert (
+        mfu_of(trainer(reward_funcs=[]), 1_000_000.0, gpu="NVIDIA H100 80GB HBM3") is None
+    )  # generation is no such cost
 
 
 @pytest.mark.parametrize(

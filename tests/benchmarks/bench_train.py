@@ -154,7 +154,8 @@ def one(task: str, who: str, folder: Path, steps: int) -> None:
             if "loss" in (logs or {}):
                 losses.append(logs["loss"])
 
-    transformers.trainer.DEFAULT_CALLBACKS.append(Watch)
+    callbacks: list[Any] = transformers.trainer.DEFAULT_CALLBACKS
+    callbacks.append(Watch)
     (ours if who == "ours" else bare)(task, folder / "model", folder / "build", folder / f"{task}_{who}", steps)
     print(json.dumps({"seconds": seconds[1:], "cpu": cpu[1:], "losses": losses, "whole_cpu": time.process_time()}))
 
@@ -217,7 +218,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        one(*arguments.one, arguments.folder, arguments.steps)
+        task, who = arguments.one
+        one(task, who, arguments.folder, arguments.steps)
         return
     with tempfile.TemporaryDirectory() as made:
         prepared(arguments.build, Path(made))
