@@ -162,7 +162,8 @@ def is_deep(mode: str) -> bool:
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
     """A deep picture as L, scaled by its own darkest and brightest pixel."""
-    values = np.asarray(image, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = np.asarray(image, dtype=np.float64)
     finite = np.isfinite(values)
     if not finite.all():  # NaN is as dark as the darkest, infinity as bright as the brightest
         low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)

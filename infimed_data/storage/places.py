@@ -120,10 +120,14 @@ class Place:
                     continue
                 if entry.is_symlink() and not self._holds(entry.path):
                     continue
-                if entry.is_dir():
+                try:
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
+                except OSError:  # a link that leads to itself
+                    continue
+                if is_folder:
                     if not entry.is_symlink():
                         pending.append(Path(entry.path))
-                elif entry.is_file():
+                elif is_file:
                     found.append(Path(entry.path).relative_to(self.root).as_posix())
         return tuple(sorted(found))
 
