@@ -409,7 +409,8 @@ from infimed_data.plan import BuildOptions
 manifest = Path(sys.argv[1])
 os.chdir(sys.argv[3])
 sys.addaudithook(hook)
-build = infimed_data.pipeline.build(manifest, BuildOptions(manifest.parent / "out", manifest.parent / "work", 1), lambda _: None)
+options = BuildOptions(manifest.parent / "out", manifest.parent / "work", 1)
+build = infimed_data.pipeline.build(manifest, options, lambda _: None)
 infimed_data.stats.stats(infimed_data.stats.open_build(build), width=80)
 print(build)
 print("met", met)
@@ -463,7 +464,8 @@ SQL = (
     "SELECT * FROM 's3://bucket/x.parquet'", "COPY samples TO '/tmp/stolen.csv'", "EXPORT DATABASE '/tmp/stolen'",
     "ATTACH '/tmp/x.db'", "INSTALL httpfs", "LOAD httpfs", "LOAD '/tmp/x.so'", "SET enable_external_access = true",
     "RESET lock_configuration", "PRAGMA enable_external_access=true", "CALL enable_logging('FileSystem')",
-    "SELECT * FROM enable_logging(storage='file', storage_config={'path': '/tmp/stolen'})", "CREATE TABLE t AS SELECT 1",
+    "SELECT * FROM enable_logging(storage='file', storage_config={'path': '/tmp/stolen'})",
+    "CREATE TABLE t AS SELECT 1",
     "SELECT getenv('HOME')", "SELECT * FROM sqlite_scan('/x', 't')", "SELECT * FROM postgres_query('x', 'y')",
     "CREATE SECRET (TYPE s3, KEY_ID 'x', SECRET 'y')", "SELECT * FROM query('COPY samples TO ''/tmp/stolen''')",
     "EXPLAIN ANALYZE COPY samples TO '/tmp/stolen.csv'", "SELECT 1; COPY samples TO '/tmp/stolen.csv'",
@@ -509,7 +511,8 @@ def test_messages_neither_steer_a_terminal_nor_tell_secrets(run: Run, tmp_path: 
 def test_an_unforeseen_error_tells_no_secret(tmp_path: Path) -> None:
     code = (
         "import sys, infimed_data.cli as cli\n"
-        "def broken(*a, **k): raise RuntimeError('GET https://u:pw@h.org/x?sig=1 with Bearer hf_0123456789abcdefgh\\x1b[2J')\n"
+        "told = 'GET https://u:pw@h.org/x?sig=1 with Bearer hf_0123456789abcdefgh\\x1b[2J'\n"
+        "def broken(*a, **k): raise RuntimeError(told)\n"
         "import infimed_data.plan as plan\nplan.load_plan = broken\n"
         "sys.argv = ['infimed-data', 'validate', 'm.yaml']\ncli.main()\n"
     )

@@ -74,7 +74,9 @@ class Canvas:
         size = image.width * image.height * 4
         if image.mode not in ("RGB", "RGBA") or image.format not in ("JPEG", "PNG") or size > _LARGEST_CANVAS:
             return
-        if _map_buffer is None or not image.tile:  # without a tile nothing would be decoded: Pillow raises
+        if _map_buffer is None or not getattr(
+            image, "tile", None
+        ):  # without a tile nothing would be decoded: Pillow raises
             return
         if size > len(self._memory):
             self._memory = np.empty(size, np.uint8)

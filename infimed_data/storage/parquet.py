@@ -32,7 +32,7 @@ _VALUES_A_ROW = 1000
 def spared_rows(
     path: Path, group: int, columns: Sequence[str], limits: ReadLimits
 ) -> Iterator[dict[str, Any] | Reject]:
-    """The rows of a row group, of the columns or leaves of columns that are named; one that is too large is a `Reject`.
+    """The rows of a row group, of the named columns or leaves of columns; one that is too large is a `Reject`.
 
     Raises `SourceError` for what cannot be read.
     """

@@ -105,7 +105,7 @@ class Place:
     def names(self) -> tuple[str, ...]:
         """All files below the root, as sorted relative POSIX paths.
 
-        Without hidden files, links out of the root, and what is no file (a pipe would never end, a device may do anything).
+        Without hidden files, links out of the root, and what is no file: a pipe would never end.
         """
         found = []
         pending = [self.root]
@@ -195,8 +195,8 @@ class Place:
     def read(self, ref: str, *, max_bytes: int) -> bytes:
         """The bytes of a file or an archive member.
 
-        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read, and of the rule
-        `READ_FAILED` for what could not be read now, after some tries.
+        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read, and of the
+        rule `READ_FAILED` for what could not be read now, after some tries.
         """
         for pause_s in (*PAUSES_S, None):
             try:
