@@ -26,7 +26,7 @@ _FEW_BYTES = 64 << 20
 """A batch that cannot be larger is made at once."""
 _MANY_VALUES = 1 << 26
 _VALUES_A_ROW = 1000
-"""A column of a row group with more values than both allow is made to fill the memory: nulls in a list take no space."""
+"""A column of a row group with more values than both allow is made to fill the memory: nulls take no space."""
 
 
 def spared_rows(

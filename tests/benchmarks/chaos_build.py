@@ -151,11 +151,11 @@ def failing_reads(seed: int, share: float, *, spared: str = "bench") -> Iterator
                 raise OSError(errno.EIO, os.strerror(errno.EIO), name)
         return path(place, name)
 
-    Place._bytes, Place.path = read, find  # type: ignore[method-assign]
+    Place._bytes, Place.path = read, find  # type: ignore[method-assign,assignment,unused-ignore]
     try:
         yield counted
     finally:
-        Place._bytes, Place.path = whole, path  # type: ignore[method-assign]
+        Place._bytes, Place.path = whole, path  # type: ignore[method-assign,assignment,unused-ignore]
 
 
 def accounted(build: Path, seed: int, share: float) -> int:

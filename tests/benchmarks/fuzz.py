@@ -37,7 +37,7 @@ def place_of(error: BaseException) -> str:
 
 def fuzz(target: str, keep: Path, seconds: int, max_len: int) -> None:
     """Runs in this process until the time is over; atheris ends the process."""
-    import atheris
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     sys.path.insert(1, str(Path(__file__).resolve().parents[1]))

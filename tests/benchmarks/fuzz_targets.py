@@ -94,9 +94,9 @@ class Draws:
         """A text: of `words`, of `PIECES`, of any characters, or some of these after another."""
         kind = self.below(8)
         if kind <= 1 and words:
-            return self.one(words)
+            return str(self.one(words))
         if kind <= 3:
-            return self.one(PIECES)
+            return str(self.one(PIECES))
         if kind == 4:
             return self.bytes().decode("utf-8", "surrogateescape" if self.below(8) == 7 else "replace")
         if kind == 5:
