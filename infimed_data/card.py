@@ -60,6 +60,7 @@ def card_text(
         "ids_only": tables is not None,
         "closed": closed or {},
     }
+    lock = {"phi": {}, **lock}  # older builds have none
     licenses = sorted({source["license"] or "unknown" for source in lock["sources"]})
     return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         lock=lock, configs=configs, licenses=licenses, **shown

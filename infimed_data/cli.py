@@ -41,6 +41,13 @@ class Format(StrEnum):
     json = "json"
 
 
+class Listing(StrEnum):
+    """How `plan` prints."""
+
+    table = "table"
+    json = "json"
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Prints errors that the user can mend as they are, and ends with 1; Ctrl-C ends with 130."""
@@ -80,22 +87,41 @@ def build(
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
     with _one_line_errors():
+        from infimed_data import forecast
         from infimed_data.engine import default_processes, leave_pandas_out
-        from infimed_data.pipeline import build as run_build
         from infimed_data.plan import BuildOptions
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
         if dry_run or preview is not None:
-            from infimed_data import forecast
-
             if preview is None:
                 print(forecast.forecast(manifest, options, say))
             else:
                 print(forecast.preview(manifest, options, preview, say))
             return
-        print(run_build(manifest, options, say))
+        print(forecast.build(manifest, options, say))
+
+
+@app.command()
+def plan(
+    manifest: ManifestFile,
+    out: Out = Path("builds"),
+    work: Work = Path(".infimed"),
+    processes: Processes = None,
+    root: Root = None,
+    format: Annotated[Listing, typer.Option(help="How to print.")] = Listing.table,  # noqa: A002
+) -> None:
+    """What a build would do: rows, what is cached, time, memory, disk, requests and price. Nothing is built or sent."""
+    with _one_line_errors():
+        from infimed_data import forecast
+        from infimed_data.engine import default_processes, leave_pandas_out
+        from infimed_data.plan import BuildOptions
+
+        leave_pandas_out()
+        options = BuildOptions(out, work, processes or default_processes(), root, quiet=True)
+        planned = forecast.make_plan(manifest, options)
+        print(forecast.as_text(planned) if format is Listing.table else forecast.as_json(planned))
 
 
 @app.command()

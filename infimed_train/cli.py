@@ -111,6 +111,19 @@ def compare(
 
 
 @app.command()
+def completions(
+    run: Annotated[Path, typer.Argument(help="Folder of a GRPO run.")],
+    page: Annotated[Path | None, typer.Option("--page", help="File to write, else RUN/completions.html.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="About how many completions to show, spread over the steps.")] = 1000,
+) -> None:
+    """Write what the policy said, with pictures, rewards and verdicts, into one page; prints its path."""
+    with _one_line_errors():
+        from infimed_train.completions import write_completions_page
+
+        print(write_completions_page(run, page, most=most))
+
+
+@app.command()
 def check(config: Config, settings: Set = None) -> None:
     """Find out what can be found out before a GPU is rented; ends with 1 if something would fail."""
     with _one_line_errors():

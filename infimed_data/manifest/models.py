@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from infimed_data.engine.settings import EngineSettings
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.phi import Phi
 from infimed_data.manifest.records import NAME, Record
 from infimed_data.schema import AnswerKind, Category
 from infimed_data.storage.limits import ReadLimits
@@ -345,11 +347,14 @@ class Manifest(Record):
     """Seeds every draw and shuffle."""
     root: str = "."
     """Folder that locations are relative to, itself relative to the manifest's folder."""
-    engine: Literal["local"] = "local"
-    """Where stages run: `local` is worker processes of this machine. No engine changes a byte of the build."""
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
+    """Where stages run: `local`, worker processes of this machine, or `ray`, with or without settings
+    (infimed_data/engine/settings.py). No engine changes a byte of the build."""
     sources: Mapping[str, Source] = Field(min_length=1)
     benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
     """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
+    phi: Phi = Field(default_factory=lambda: Phi(action="off"))
+    """Protected health information: `off`, `report`, `quarantine`, or a mapping with `action` and more."""
     filters: Filters = Field(default_factory=lambda: Filters())
     dedup: Dedup = Field(default_factory=lambda: Dedup())
     decontaminate: Decontaminate = Field(default_factory=lambda: Decontaminate())
@@ -377,6 +382,16 @@ class Manifest(Record):
                 raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (a source's begins its uids)")
         return sources
 
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _named_engine(cls, given: Any) -> Any:
+        return EngineSettings.named(given)
+
+    @field_validator("phi", mode="before")
+    @classmethod
+    def _phi_by_its_action(cls, phi: Any) -> Any:
+        return {"action": phi} if isinstance(phi, str) else phi
+
     @field_validator("outputs")
     @classmethod
     def _some_output(cls, outputs: Outputs) -> Outputs:
@@ -395,6 +410,8 @@ class Manifest(Record):
         """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
         plain = self.resolved()
         plain.pop("budget")
+        if not self.phi.looks:
+            plain.pop("phi")
         for teacher in plain["teachers"].values():
             for name in _HOW_ASKED:
                 teacher.pop(name)

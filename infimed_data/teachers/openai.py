@@ -39,6 +39,8 @@ class Served:
     """Asks one server. `busy` holds the tasks that must not be cut short: their answer is on its way."""
 
     name = "openai"
+    keeps = False
+    copies = 1
 
     def __init__(
         self, teacher: Teacher, images: Images, busy: set[Any], *, private_only: bool, environ: Mapping[str, str]
