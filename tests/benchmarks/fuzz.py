@@ -22,7 +22,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-HANGS_S = 20
+HANGS_S = 60
 """Seconds for one input, from which on it counts as a hang."""
 MEMORY_MB = 3000
 FOLLOWED = {"images": ("PIL",), "manifest": ("ruamel",), "html": ("jinja2",)}
