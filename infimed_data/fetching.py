@@ -33,7 +33,7 @@ class Found(NamedTuple):
 def find(
     spec: Reads, adapter: Adapter, options: Any, root: Path, work: Path, *, commit: str | None, limits: ReadLimits
 ) -> Found:
-    """The place of a source, read within `limits`. A data set on the Hub is fetched, at `commit` where a lock names one.
+    """The place of a source, read within `limits`. A data set on the Hub is fetched, at the `commit` that a lock names.
 
     Raises `SourceError` or `HubError`.
     """
