@@ -193,8 +193,8 @@ def copies_and_others() -> tuple[list[Asked], list[Asked]]:
     copies = [
         asked(original(look), changed(original(look), kind, 5)) for look in LOOKS for kind in (*CHANGES,)[:: len(LOOKS)]
     ]
-    others = [
-        (squared(original(look, one)), squared(original(look, one + 1)), WHOLE_FRAME)
+    others: list[Asked] = [
+        (squared(original(look, one)), squared(original(look, one + 1)), list(WHOLE_FRAME))
         for look in LOOKS
         for one in (1, 3)
     ]
@@ -216,7 +216,8 @@ def test_what_is_looked_at_together_changes_nothing() -> None:
 
 
 def test_pictures_without_a_square_or_long_and_thin_are_looked_at_closely() -> None:
-    own, hints = squared(original("slide")), [0, Hint(3, 1.0, 0.5, 0.5)]
+    own = squared(original("slide"))
+    hints: list[Hint | int] = [0, Hint(3, 1.0, 0.5, 0.5)]
     thin = Square(own.plane, 100, 301)
     for one, other in ((None, own), (own, None), (thin, own), (own, thin)):
         assert hints_left([(one, other, hints)]) == [tuple(hints)]
