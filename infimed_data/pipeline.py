@@ -14,6 +14,7 @@ from infimed_data.engine import LocalEngine
 from infimed_data.errors import BuildError, disk_error
 from infimed_data.generate import Taught, collect, generate_facts, run_jobs, unused_marks, write_generated
 from infimed_data.lock import build_digest, check_inputs, lock_of, sources_table
+from infimed_data.memory import Memory
 from infimed_data.outputs import (
     Decided,
     Unit,
@@ -42,7 +43,7 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
     for warning in warnings:
         say(str(warning))
     _check_writable(options)
-    engine = LocalEngine(options.processes)
+    engine = LocalEngine(Memory(plan.manifest.memory_limit).processes(options.processes))
     try:
         sources = read_all(plan, options, engine, say)
         check_inputs(plan, sources.all)

@@ -15,6 +15,7 @@ from infimed_data.errors import ManifestError, SourceError
 from infimed_data.generate import Job, Origin, Setting, make_jobs
 from infimed_data.index import IndexTask, write_index
 from infimed_data.manifest import Filters, Manifest, Reads
+from infimed_data.memory import Memory
 from infimed_data.mix import meta_fields
 from infimed_data.outputs import deciding_columns, drop_compared, gather
 from infimed_data.pair_stages import Compared, Part, compare
@@ -72,8 +73,9 @@ def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: LocalEn
     benchmark_parts = _indexes(sources.benchmarks, manifest, None, options.work, engine, say)
     rows = gather([(part.source, part.split, pl.DataFrame(_wanted(part.index, manifest))) for part in parts], manifest)
     compared = compare(
-        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at, quiet=options.quiet
-    )
+        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at,
+        task_bytes=Memory(manifest.memory_limit).task_bytes(options.processes), quiet=options.quiet,
+    )  # fmt: skip
     engine.close()  # the next workers start fresh; these hold what the stages before needed
     pa.default_memory_pool().release_unused()
     rows = drop_compared(
