@@ -61,12 +61,14 @@ def compare_pictures(
     *,
     within_sources: bool,
     limits: Limits,
+    task_bytes: int,
     work: Path,
     engine: Engine,
     say: Callable[[str], None],
     quiet: bool,
 ) -> Compared:
-    """Compares the sources' pictures with the benchmarks', and `within_sources` also with one another."""
+    """Compares the sources' pictures with the benchmarks', and `within_sources` also with one another. `task_bytes` is
+    about what one task may hold in memory."""
     code = code_digest(
         "schema.py", "images", "picture_stages.py", "confirm_images.py", "storage/squares.py",
         "dedup/confirm", *(f"dedup/{name}.py" for name in ("buckets", "candidates", "hamming", "votes")),
@@ -78,7 +80,7 @@ def compare_pictures(
         facts = stage.done()
         ran = facts is None
         if facts is None:
-            candidates, counts = _candidates(pictures, within_sources)
+            candidates, counts = _candidates(pictures, within_sources, task_bytes, stage.folder)
             new = _confirm(stage, candidates, pictures, limits, engine, quiet)
             facts = stage.finish({**counts, "new": new})
     pairs = pl.DataFrame(read_table(stage.folder / "confirmed.arrow"))
@@ -108,16 +110,20 @@ def _measured(pictures: Sequence[Pictures]) -> pl.DataFrame:
     )
 
 
-def _candidates(pictures: Sequence[Pictures], within_sources: bool) -> tuple[pl.DataFrame, dict[str, int]]:
+def _candidates(
+    pictures: Sequence[Pictures], within_sources: bool, hold_bytes: int, folder: Path
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """(pairs worth a look, in the columns of `CANDIDATES`; how many were left out and why, as `Compared` has them)."""
     measured = _measured(pictures)
     found = []
     if measured["held"].any() and measured["trained"].any():
         table = measured.select(_SIGNALS).to_arrow(compat_level=pl.CompatLevel.oldest())
-        found.append(find_candidates(table, benchmark=measured["held"].to_numpy()))
+        found.append(
+            find_candidates(table, benchmark=measured["held"].to_numpy(), hold_bytes=hold_bytes, folder=folder)
+        )
     if within_sources:
         own = measured.filter("trained").select(_SIGNALS).to_arrow(compat_level=pl.CompatLevel.oldest())
-        found.append(find_candidates(own))
+        found.append(find_candidates(own, hold_bytes=hold_bytes, folder=folder))
     empty = pl.DataFrame(CANDIDATES.empty_table())
     pairs = pl.concat([empty, *(pl.DataFrame(one.pairs) for one in found)])
     pairs = pairs.unique(_PAIR, keep="first", maintain_order=True).sort(_PAIR)

@@ -201,7 +201,7 @@ def pictures_of(folder: Path, name: str, refs: dict[str, bytes], *, benchmark: b
 
 def compared(folder: Path, pictures: list[Pictures]) -> pl.DataFrame:
     return compare_pictures(
-        pictures, within_sources=True, limits=Limits(), work=folder / "work", engine=LocalEngine(1),
+        pictures, within_sources=True, limits=Limits(), task_bytes=1 << 20, work=folder / "work", engine=LocalEngine(1),
         say=lambda _: None, quiet=True,
     ).pairs  # fmt: skip
 

@@ -70,7 +70,7 @@ def compare(
     """
     counts: dict[str, Any] = {}
     near: list[Near] = []
-    looked_at = _compare_pictures(parts, benchmark_parts, manifest, work, engine, say, quiet)
+    looked_at = _compare_pictures(parts, benchmark_parts, manifest, task_bytes, work, engine, say, quiet)
     counts["pictures"] = _picture_counts(looked_at)
     same_picture = same_pictures(looked_at.pairs, manifest.dedup.image_score)
     if manifest.dedup.near:
@@ -112,6 +112,7 @@ def _compare_pictures(
     parts: Sequence[Part],
     benchmark_parts: Sequence[Part],
     manifest: Manifest,
+    task_bytes: int,
     work: Path,
     engine: Engine,
     say: Say,
@@ -131,6 +132,7 @@ def _compare_pictures(
         pictures,
         within_sources=manifest.dedup.near or split,
         limits=manifest.limits,
+        task_bytes=task_bytes,
         work=work,
         engine=engine,
         say=say,
