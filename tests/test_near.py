@@ -151,14 +151,14 @@ def test_what_a_task_may_hold_changes_nothing(tmp_path: Path, monkeypatch: pytes
         *(f"variant {n} of " + "the left lung shows a nodule of nine mm " * 9 for n in range(400)),
     ]
     whole = near(tmp_path, texts)
-    for task_bytes, cut in ((1, 700), (5_000, 100), (100_000, 64)):
+    for task_bytes, cut in ((10_000, 700), (50_000, 100)):
         other = near(tmp_path, texts, cut=cut, task_bytes=task_bytes)
         assert (other.compared, other.passed_over) == (whole.compared, whole.passed_over)
         for name in ("groups", "first", "second", "jaccard"):
             assert np.array_equal(getattr(whole, name), getattr(other, name)), (task_bytes, name)
     for name, value in (("shingles.BATCH_WORDS", 50), ("join.SHINGLES_AT_A_TIME", 300), ("join._PENDING", 10)):
         monkeypatch.setattr(f"infimed_data.dedup.{name}", value)
-    other = near(tmp_path, texts, task_bytes=5_000)
+    other = near(tmp_path, texts, task_bytes=50_000)
     for name in ("groups", "first", "second", "jaccard"):
         assert np.array_equal(getattr(whole, name), getattr(other, name)), name
 

@@ -119,9 +119,11 @@ def _parts(
     """All matches, those of one picture with later ones together."""
     most = max(1, hold_bytes // _MATCH_BYTES)
     chunks: list[Path] = []
-    chunk = np.zeros(0, np.uint64)
+    first = np.zeros(0, np.uint64)
     total = 0
     for chunk in _matches(features, owner, left, whole, capped, most):
+        if not len(chunk):
+            continue
         total += len(chunk)
         chunks.append(folder / f"chunk-{len(chunks)}")
         if len(chunks) == 1:
@@ -131,9 +133,9 @@ def _parts(
             first.tofile(chunks[0])
         chunk.tofile(chunks[-1])
     if len(chunks) < 2:
-        yield _Part(chunk, folder)
+        yield _Part(first, folder)
         return
-    del first, chunk
+    del first
     arrays = [np.memmap(path, np.uint64, "r").view(np.ndarray) for path in chunks]
     count = -(-total // most)
     # Matches are sorted by the first feature, and so by its picture.
