@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from infimed_data.showing import shown
 
 __all__ = ["card_text"]
 
@@ -57,6 +60,7 @@ def card_text(
         "ids_only": tables is not None,
         "closed": closed or {},
     }
+    lock = {"phi": {}, **lock}  # older builds have none
     licenses = sorted({source["license"] or "unknown" for source in lock["sources"]})
     return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         lock=lock, configs=configs, licenses=licenses, **shown
@@ -64,6 +68,6 @@ def card_text(
 
 
 def _cell(value: object) -> str:
-    """A value as the text of one Markdown table cell."""
-    text = "" if value is None else str(value)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """A value as the text of one Markdown table cell: no markup, no link, no picture from elsewhere."""
+    text = "" if value is None else shown(" ".join(str(value).split("\n")))
+    return re.sub(r"([\\|\[\]`])", r"\\\1", text).replace("<", "&lt;")

@@ -14,6 +14,7 @@ import typer
 
 from infimed_data import __version__
 from infimed_data.errors import InfimedError
+from infimed_data.showing import safe, trace_of
 
 __all__ = ["app", "main"]
 
@@ -40,14 +41,21 @@ class Format(StrEnum):
     json = "json"
 
 
+class Listing(StrEnum):
+    """How `plan` prints."""
+
+    table = "table"
+    json = "json"
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Prints errors that the user can mend as they are, and ends with 1; Ctrl-C ends with 130."""
     try:
         yield
     except InfimedError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"error: {safe(line)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -58,7 +66,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(safe(line), file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -79,22 +87,41 @@ def build(
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
     with _one_line_errors():
+        from infimed_data import forecast
         from infimed_data.engine import default_processes, leave_pandas_out
-        from infimed_data.pipeline import build as run_build
         from infimed_data.plan import BuildOptions
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
         if dry_run or preview is not None:
-            from infimed_data import forecast
-
             if preview is None:
                 print(forecast.forecast(manifest, options, say))
             else:
                 print(forecast.preview(manifest, options, preview, say))
             return
-        print(run_build(manifest, options, say))
+        print(forecast.build(manifest, options, say))
+
+
+@app.command()
+def plan(
+    manifest: ManifestFile,
+    out: Out = Path("builds"),
+    work: Work = Path(".infimed"),
+    processes: Processes = None,
+    root: Root = None,
+    format: Annotated[Listing, typer.Option(help="How to print.")] = Listing.table,  # noqa: A002
+) -> None:
+    """What a build would do: rows, what is cached, time, memory, disk, requests and price. Nothing is built or sent."""
+    with _one_line_errors():
+        from infimed_data import forecast
+        from infimed_data.engine import default_processes, leave_pandas_out
+        from infimed_data.plan import BuildOptions
+
+        leave_pandas_out()
+        options = BuildOptions(out, work, processes or default_processes(), root, quiet=True)
+        planned = forecast.make_plan(manifest, options)
+        print(forecast.as_text(planned) if format is Listing.table else forecast.as_json(planned))
 
 
 @app.command()
@@ -323,8 +350,12 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command. An error that nobody foresaw ends with its traceback, without secrets, and 1."""
+    try:
+        app()
+    except Exception as error:
+        print(trace_of(error), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

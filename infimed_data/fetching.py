@@ -14,6 +14,7 @@ from infimed_data.errors import SourceError, disk_error
 from infimed_data.manifest import Reads
 from infimed_data.schema import Reject, why_absent
 from infimed_data.storage.hub import FetchedPlace, HubLocation, HubPlace, fetch
+from infimed_data.storage.limits import ReadLimits
 from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place
 from infimed_data.storage.stages import atomic_write, code_digest, key_of
 from infimed_data.storage.tables import TableRow, plan_shards, read_rows
@@ -29,11 +30,21 @@ class Found(NamedTuple):
     """The commit that was read, of a data set on the Hub."""
 
 
-def find(spec: Reads, adapter: Adapter, options: Any, root: Path, work: Path, *, commit: str | None) -> Found:
-    """The place of a source. A data set on the Hub is fetched, at `commit` where a lock names one.
+def find(
+    spec: Reads, adapter: Adapter, options: Any, root: Path, work: Path, *, commit: str | None, limits: ReadLimits
+) -> Found:
+    """The place of a source, read within `limits`. A data set on the Hub is fetched, at `commit` where a lock names one.
 
     Raises `SourceError` or `HubError`.
     """
+    found = _found(spec, adapter, options, root, work, commit, limits)
+    found.place.limits = limits
+    return found
+
+
+def _found(
+    spec: Reads, adapter: Adapter, options: Any, root: Path, work: Path, commit: str | None, limits: ReadLimits
+) -> Found:
     if not spec.location.startswith("hf://"):
         if "://" in spec.location:
             HubLocation.parse(spec.location)
@@ -49,7 +60,7 @@ def find(spec: Reads, adapter: Adapter, options: Any, root: Path, work: Path, *,
     record = work.absolute() / "hub" / f"{key}.json"
     known = _known(record)
     if known is None:
-        known = _fetch(located, adapter, options, spec.splits)
+        known = _fetch(located, adapter, options, spec.splits, limits)
         try:
             record.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(record) as temporary:
@@ -79,9 +90,12 @@ def _known(record: Path) -> dict[str, Any] | None:
     return known if Path(known["root"]).is_relative_to(_cache()) else None
 
 
-def _fetch(location: HubLocation, adapter: Adapter, options: Any, splits: tuple[str, ...]) -> dict[str, Any]:
+def _fetch(
+    location: HubLocation, adapter: Adapter, options: Any, splits: tuple[str, ...], limits: ReadLimits
+) -> dict[str, Any]:
     """Fetches what rows of the splits need; returns names, and where they are."""
     place = HubPlace(location)
+    place.limits = limits
     try:
         for split in splits:
             context = Context(place, split, options)

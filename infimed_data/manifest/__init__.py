@@ -24,6 +24,7 @@ from infimed_data.manifest.models import (
     Source,
     Weight,
 )
+from infimed_data.manifest.phi import Phi
 
 __all__ = [
     "BUDGET_FIELDS",
@@ -41,6 +42,7 @@ __all__ = [
     "Order",
     "Output",
     "Outputs",
+    "Phi",
     "Positions",
     "Reads",
     "Source",

@@ -8,7 +8,7 @@ evidence.py   what people look at to judge it
 """
 
 from infimed_data.outputs.decide import Decided, decide, deciding_columns, drop_compared, gather, strata_table
-from infimed_data.outputs.evidence import write_evidence, write_lookalikes
+from infimed_data.outputs.evidence import write_evidence, write_lookalikes, write_phi
 from infimed_data.outputs.leaks import write_leaks
 from infimed_data.outputs.letters import letter_balances
 from infimed_data.outputs.write import Unit, placed_targets, write_build
@@ -27,4 +27,5 @@ __all__ = [
     "write_evidence",
     "write_leaks",
     "write_lookalikes",
+    "write_phi",
 ]

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from infimed_data.errors import HubError, InfimedError, SourceError
+from infimed_data.showing import safe
 from infimed_data.storage.places import Place
 
 __all__ = ["FetchedPlace", "HubLocation", "HubPlace", "hub_errors", "is_remote"]
@@ -160,7 +161,7 @@ class FetchedPlace(Place):
         self.root, self.only, self._record, self._cache = root, only, record, cache
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FetchedPlace, (self.root, self.only, self._record, self._cache)
+        return FetchedPlace, (self.root, self.only, self._record, self._cache), {"limits": self.limits}
 
     @cached_property
     def _allowed_root(self) -> Path:
@@ -272,6 +273,6 @@ def _answered(error: Any) -> str:
 
 
 def _one_line(error: object) -> str:
-    """The message without line breaks, request ids and URLs' queries."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The message without line breaks, request ids, keys and URLs' queries."""
+    text = safe(" ".join(str(error).split())) or type(error).__name__
     return re.sub(r"\s*\(?Request ID: [^);]*\)?;?", "", text)[:300].rstrip(". ")

@@ -52,6 +52,10 @@ class Backend(Protocol):
     """Who answers, for refusals; empty where nobody can refuse."""
     choices: bool | None
     """Whether one request can bring several candidates; None while that is not known."""
+    keeps: bool
+    """Whether answers are in the request cache when they come back."""
+    copies: int
+    """Copies of the model, each of which takes `max_in_flight` candidates; 1 for a server."""
     closing: bool
     """Set when the run ends: nothing further is begun."""
 

@@ -68,6 +68,8 @@ class InProcess:
     """Asks a model in this process. What is asked while a batch runs makes the next batch."""
 
     name = "vllm"
+    keeps = False
+    copies = 1
     server = "vllm"
     choices: bool | None = True
 

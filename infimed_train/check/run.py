@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from infimed_train.config import Data, EvalConfig, GrpoConfig, Loaded, SftConfig
 from infimed_train.config.trl_arguments import DEFAULTS
 from infimed_train.data import Lengths, Rows, load_rows, measure, weighted
 from infimed_train.errors import TrainError
+from infimed_train.evaluate.in_process import MISSING
 from infimed_train.evaluate.items import load_items
 from infimed_train.evaluate.prompts import load_prompts
 from infimed_train.grpo import grpo_rows
@@ -233,6 +235,8 @@ def _evaluation(loaded: Loaded, config: EvalConfig, found: _Findings) -> None:
         found.attempt(partial(load_prompts, benchmark.prompt or config.prompt, where=where))
     if config.server is not None:
         return
+    if config.vllm is not None and find_spec("vllm") is None:
+        found.bad(f"{loaded.place('vllm')}: {MISSING}")
     model = str(config.model)
     processor = found.attempt(
         lambda: load_processor(model, revision=config.revision, pixels=config.pixels, where=loaded.place("model"))

@@ -4,7 +4,7 @@ from infimed_train.runs.card import evaluation_card, pixels_of_run, training_car
 from infimed_train.runs.curves import write_curves
 from infimed_train.runs.folder import RunFolder
 from infimed_train.runs.resume import resuming
-from infimed_train.runs.training import is_main, run_trainer
+from infimed_train.runs.training import is_main, run_trainer, wait_for_everyone
 
 __all__ = [
     "RunFolder",
@@ -14,5 +14,6 @@ __all__ = [
     "resuming",
     "run_trainer",
     "training_card",
+    "wait_for_everyone",
     "write_curves",
 ]

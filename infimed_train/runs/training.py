@@ -15,7 +15,7 @@ from infimed_train.runs.card import peak_flops
 from infimed_train.runs.curves import write_curves
 from infimed_train.runs.folder import RunFolder, replace_folder
 
-__all__ = ["is_main", "run_trainer"]
+__all__ = ["is_main", "run_trainer", "wait_for_everyone"]
 
 Say = Callable[[str], None]
 
@@ -23,6 +23,14 @@ Say = Callable[[str], None]
 def is_main() -> bool:
     """Whether this process speaks and writes for all of them."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def wait_for_everyone() -> None:
+    """Returns when all processes have come here."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
 
 
 def run_trainer(trainer: Any, folder: RunFolder, card: dict[str, Any], say: Say) -> Path:
