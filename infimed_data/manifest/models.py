@@ -13,6 +13,7 @@ from infimed_data.manifest.generate import Difficulty, Generate
 from infimed_data.manifest.paths import paths_in
 from infimed_data.manifest.phi import Phi
 from infimed_data.manifest.records import NAME, Record
+from infimed_data.memory import LEAST_BYTES, Bytes
 from infimed_data.schema import AnswerKind, Category
 from infimed_data.storage.limits import ReadLimits
 from infimed_data.teachers.settings import Budget, Teacher
@@ -351,6 +352,9 @@ class Manifest(Record):
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
     """Where stages run: `local`, worker processes of this machine, or `ray`, with or without settings
     (infimed_data/engine/settings.py). No engine changes a byte of the build."""
+    memory_limit: Annotated[Bytes, Field(ge=LEAST_BYTES)] | None = None
+    """Memory that a build may take, all its processes together: `4 GB`, or bytes. Work is cut finer and fewer processes
+    start where it must be; no byte of a build changes. What is kept of every row (see README) is not cut."""
     sources: Mapping[str, Source] = Field(min_length=1)
     benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
     """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
@@ -401,10 +405,11 @@ class Manifest(Record):
         return outputs
 
     def resolved(self) -> dict[str, Any]:
-        """The manifest as plain data without root and engine: what the lock records and the build's digest covers."""
+        """The manifest as plain data without root, engine and memory limit: what the lock records."""
         plain: dict[str, Any] = self.model_dump(mode="json")
         plain.pop("root")
         plain.pop("engine")
+        plain.pop("memory_limit")
         return plain
 
     def determining(self) -> dict[str, Any]:
