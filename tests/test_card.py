@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ from infimed_data.adapters.catalogue import DATA_SETS, data_set_of, data_sets_li
 from infimed_data.charts import Dot, bars, dots, histograms
 from infimed_data.manifest import portable
 from infimed_data.outputs import draw_plots
+from infimed_data.storage.places import Place
 
 
 def test_pictures_of_the_card_are_there_whole_and_drawn_again_alike(demo_build: Path, tmp_path: Path) -> None:
@@ -138,3 +140,11 @@ def test_a_published_lock_has_names_for_places() -> None:
     assert own["teachers"]["q"]["base_url"] == "http://127.0.0.1:8000/v1" and own["teachers"]["r"]["file"] == "t.jsonl"
     assert own["decontaminate"]["review"] == "review.jsonl"
     assert plain["sources"]["a"] == reads and put["/other/slake"] == "b/slake"  # type: ignore[index]
+
+
+def test_a_build_below_its_sources_is_none_of_them(demo_build: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}")
+    before = Place(tmp_path / "rows.jsonl").names
+    shutil.copytree(demo_build, tmp_path / "builds" / "demo" / demo_build.name)
+    assert Place(tmp_path / "rows.jsonl").names == before == ("rows.jsonl",)
+    assert any(name.endswith("mixture-sft.png") for name in Place(demo_build).names), "unless it is asked for"

@@ -35,6 +35,8 @@ __all__ = [
 ]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")
+_BUILD = {"lock.json", "samples.parquet"}
+"""What every build's folder holds."""
 _TABLES = (".parquet", ".csv", ".tsv")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 _PLAIN_FOLDER = re.compile(r"(?:images?|imgs?|figures?|figs?|pictures?|pics?)[_-]?\d*", re.IGNORECASE)
@@ -115,6 +117,8 @@ class Place:
                 entries = list(os.scandir(folder))
             except OSError as error:
                 raise SourceError(f"{folder}: cannot list: {error.strerror}") from error
+            if folder != self.root and {entry.name for entry in entries} >= _BUILD:
+                continue  # a build that lies below its own sources is none of them
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
