@@ -342,13 +342,18 @@ def test_vllm_itself_keeps_to_our_pixel_limits(demo_build: Path, write: Write, t
 
 
 def test_other_pixel_limits_than_in_training_are_refused(
-    demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path
+    demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
 
     model = tmp_path / "run" / "model"
     shutil.copytree(tiny_model, model)
-    (model / "run.json").write_text('{"pixels": {"min_pixels": 784, "max_pixels": 7840}}', "utf-8")
+    card = {"pixels": {"min_pixels": 784, "max_pixels": 7840}, "data": "rl/b rl/train", "config": {"model": "first"}}
+    (model / "run.json").write_text(json.dumps(card), "utf-8")
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "run.json").write_text(json.dumps({"data": "sft/a sft/train", "config": {"model": "Qwen"}}), "utf-8")
+    monkeypatch.chdir(tmp_path)
     config = (
         f"task: eval\noutput: {tmp_path / 'a'}\nmodel: {model}\ndtype: float32\nmax_new_tokens: 2\nresamples: 100\n"
         f"benchmarks: {{demo: {{path: {demo_build}, max_rows: 2}}}}\n"
@@ -357,6 +362,9 @@ def test_other_pixel_limits_than_in_training_are_refused(
         evaluate(load_config(write(config)), quiet)
     evaluate(load_config(write(config + "allow_other_pixels: true\n")), quiet)
     evaluate(load_config(write(config + "pixels: {min_pixels: 784, max_pixels: 7840}\n")), quiet)
+    assert json.loads((tmp_path / "a" / "run.json").read_text("utf-8"))["trained_on"] == [
+        "rl/b rl/train", "sft/a sft/train",
+    ], "the last training first"  # fmt: skip
 
 
 def test_prompts_are_files_with_a_text_for_every_kind(tmp_path: Path) -> None:
