@@ -437,6 +437,11 @@ def test_any_number_of_processes_gives_the_same_bytes(world: World, quarantined:
         assert (again / name).read_bytes() == (quarantined / name).read_bytes()
 
 
+def test_a_lock_builds_the_same_again(world: World, quarantined: Path) -> None:
+    options = BuildOptions(world.folder / "again", world.folder / "work", 1, world.folder, True)
+    assert run_build(quarantined / "lock.json", options, lambda line: None).name == quarantined.name
+
+
 def test_off_is_the_default_changes_no_digest_and_is_said(world: World, tmp_path: Path) -> None:
     without = load_manifest(world.manifest("", "none"))[0]
     assert without.phi == Phi(action="off") == load_manifest(world.manifest("phi: off", "off"))[0].phi
