@@ -14,6 +14,7 @@ import typer
 
 from infimed_data import __version__
 from infimed_data.errors import InfimedError
+from infimed_data.showing import safe, trace_of
 
 __all__ = ["app", "main"]
 
@@ -29,7 +30,10 @@ ManifestFile = Annotated[Path, typer.Argument(help="Manifest (YAML), or the lock
 Out = Annotated[Path, typer.Option(help="Folder of the finished builds.")]
 Work = Annotated[Path, typer.Option(help="Folder of reusable stage outputs.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a processor.")]
-Root = Annotated[Path | None, typer.Option(help="Folder that the manifest's locations are relative to.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the sources; OWNER/NAME in it is read in place of that data set of the Hub."),
+]
 
 
 class Format(StrEnum):
@@ -53,8 +57,8 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except InfimedError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"error: {safe(line)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -65,7 +69,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(safe(line), file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -130,10 +134,18 @@ def sweep(
     work: Work = Path(".infimed"),
     processes: Processes = None,
     root: Root = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[VARIANT=]FOLDER",
+            help="Results of `infimed-train eval` to join with the variants; may be given many times.",
+        ),
+    ] = None,
+    chart: Annotated[Path, typer.Option(help="File of the scores' chart (PNG).")] = Path("sweep-scores.png"),
     format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.table,  # noqa: A002
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
-    """Build many variants, computing once what they share, and print one table of what differs."""
+    """Build many variants, computing once what they share; print one table of what differs, with scores a chart."""
     with _one_line_errors():
         from infimed_data import stats
         from infimed_data import sweep as sweeping
@@ -143,12 +155,19 @@ def sweep(
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         say = (lambda line: _say(line) if line.startswith(("warning", "error")) else None) if quiet else _say
+        results = sweeping.read_scores(scores or ())
         swept = sweeping.sweep(manifests, options, say)
+        scored = sweeping.match_scores(results, swept)
         if format is Format.table:
             print(sweeping.as_text(swept))
+            if scored:
+                print(f"\nAccuracy in percent\n{sweeping.scores_text(swept, scored)}")
         else:
-            table = sweeping.compared(swept)
+            table = sweeping.with_scores(swept, scored) if scored else sweeping.compared(swept)
             print((stats.as_csv if format is Format.csv else stats.as_json)(table).rstrip("\n"))
+        if scored:
+            sweeping.draw_scores(swept, scored, chart)
+            _say(f"chart   {chart}")
         if any(one.build is None for one in swept):
             raise typer.Exit(1)
 
@@ -349,8 +368,12 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command. An error that nobody foresaw ends with its traceback, without secrets, and 1."""
+    try:
+        app()
+    except Exception as error:
+        print(trace_of(error), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -204,7 +204,12 @@ def pack_images(task: PackTask) -> list[tuple[str, int, int]]:
                 raise SourceError(
                     f"{task.place.root / ref}: {data.rule} while writing; it could be read before: try again"
                 )
-            data = fit(data, max_pixels=task.max_pixels, window=task.window, limit_pixels=task.limit_pixels)
+            try:
+                data = fit(data, max_pixels=task.max_pixels, window=task.window, limit_pixels=task.limit_pixels)
+            except Reject as reject:
+                raise SourceError(
+                    f"{task.place.root / ref}: {reject.rule} while it was scaled: {reject.value}"
+                ) from None
             entries.append((ref, pack.tell(), len(data)))
             pack.write(data)
     return entries

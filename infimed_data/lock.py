@@ -17,12 +17,13 @@ from infimed_data.plan import Plan
 from infimed_data.source_stages import Read
 from infimed_data.storage.stages import code_digest, key_of
 
-__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table"]
+__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table", "versions"]
 
 _DECIDING = (
     "schema.py", "mix.py", "dedup", "decontaminate", "outputs", "dataset.py", "images", "card.py", "lock.py",
-    "pipeline.py", "pair_stages.py", "picture_stages.py", "confirm_images.py", "manifest", "filters.py", "index.py",
-    "words.py", "shuffling.py", "card.md.jinja", "preparing.py", "generate", "rejection",
+    "pipeline.py", "pair_stages", "picture_stages.py", "confirm_images.py", "manifest", "filters.py", "index.py",
+    "words.py", "shuffling.py", "card.md.jinja", "preparing.py", "generate", "rejection", "charts.py",
+    "adapters/catalogue",
 )  # fmt: skip
 _VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
 """Packages whose version can change the bytes of a build."""
@@ -59,7 +60,8 @@ def check_inputs(plan: Plan, reads: Sequence[Read]) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of this package, and of those that can change the bytes of a build."""
     found = {}
     for name in _VERSIONED:
         try:
@@ -86,7 +88,7 @@ def build_digest(plan: Plan, reads: Sequence[Read], *, answers: str | None = Non
     looked = [phi_code(plan.manifest.phi)] if plan.manifest.phi.looks else []
     return key_of(
         "build", plan.manifest.determining(), names, _commits(plan), stages, sorted(plan.marks.items()), asked,
-        code_digest(*_DECIDING), _versions(), *looked,
+        code_digest(*_DECIDING), versions(), *looked,
     )[:12]  # fmt: skip
 
 
@@ -181,6 +183,6 @@ def lock_of(
             }
             for read in reads
         },
-        "versions": _versions(),
+        "versions": versions(),
         "warnings": list(warnings),
     }

@@ -31,14 +31,17 @@ __all__ = [
     "Fingerprints",
     "Stage",
     "Watcher",
+    "Written",
     "atomic_write",
     "code_digest",
     "key_of",
     "locked",
     "read_table",
+    "replacing",
     "watching",
     "write_parquet",
     "write_table",
+    "written_files",
 ]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -63,19 +66,48 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()
 
 
+Written = tuple[Path, int]
+"""A file that was written whole, and its size."""
+_watched: list[Written] | None = None
+
+
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a temporary path; on leaving without an error it is flushed to disk and renamed to `path`."""
+def written_files() -> Iterator[list[Written]]:
+    """Gives a list that fills with the files that this process finishes writing: what another machine has to see."""
+    global _watched
+    found: list[Written] = []
+    _watched = found
+    try:
+        yield found
+    finally:
+        _watched = None
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool) -> Iterator[Path]:
+    """Gives a temporary path; on leaving without an error it is renamed to `path`, and flushed to disk if `durable`."""
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
         temporary.replace(path)
-    except OSError as error:
-        raise disk_error(error, f"writing {path.name} in {path.parent}:") from error
+        if _watched is not None:
+            _watched.append((path, size))
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Gives a temporary path; on leaving without an error it is flushed to disk and renamed to `path`."""
+    try:
+        with replacing(path, durable=True) as temporary:
+            yield temporary
+    except OSError as error:
+        raise disk_error(error, f"writing {path.name} in {path.parent}:") from error
 
 
 def write_table(path: Path, batches: Iterator[pa.RecordBatch] | pa.Table, schema: pa.Schema) -> int:
