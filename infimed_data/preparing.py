@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from infimed_data.adapters.catalogue import published_rows
 from infimed_data.cluster import Connection, RayEngine, Shared
 from infimed_data.engine import Engine, LocalEngine
 from infimed_data.errors import ManifestError, SourceError
@@ -17,6 +18,7 @@ from infimed_data.generate import Job, Origin, Setting, make_jobs
 from infimed_data.index import IndexTask, write_index
 from infimed_data.lock import versions
 from infimed_data.manifest import Filters, Manifest, Reads
+from infimed_data.memory import Memory
 from infimed_data.mix import meta_fields
 from infimed_data.outputs import deciding_columns, drop_compared, gather
 from infimed_data.pair_stages import Compared, Part, compare
@@ -62,7 +64,7 @@ def open_engine(plan: Plan, options: BuildOptions, say: Say) -> Engine:
     """The manifest's engine; it starts workers when it first needs some."""
     settings = plan.manifest.engine
     if settings.kind == "local":
-        return LocalEngine(options.processes)
+        return LocalEngine(Memory(plan.manifest.memory_limit).processes(options.processes))
 
     def shared() -> Shared:
         read = [
@@ -99,8 +101,9 @@ def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: Engine,
     named = zip(parts, indexes, strict=True)
     rows = gather([(part.source, part.split, index) for part, index in named], manifest)
     compared = compare(
-        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at, quiet=options.quiet
-    )
+        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at,
+        task_bytes=Memory(manifest.memory_limit).task_bytes(options.processes), quiet=options.quiet,
+    )  # fmt: skip
     engine.renew()  # the next workers start fresh; these hold what the stages before needed
     pa.default_memory_pool().release_unused()
     rows = drop_compared(
@@ -162,10 +165,16 @@ def _check_counts(plan: Plan, reads: Sequence[Read], benchmarks: Sequence[Read],
     )
     for section, specs, found in sections:
         for name, asked in specs.items():
-            rows, expected = sum(read.rows for read in found if read.reading.source == name), asked.expect_rows
+            rows = sum(read.rows for read in found if read.reading.source == name)
+            expected = asked.expect_rows or published_rows(
+                name, asked.adapter, asked.location, asked.options, asked.splits
+            )
             if expected and abs(rows - expected) > 0.01 * expected:
                 what = f"{section.removesuffix('s')} '{name}'"
-                say(f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were expected")
+                say(
+                    f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were "
+                    f"{'expected' if asked.expect_rows else 'published'}"
+                )
 
 
 def _rejected(reads: Sequence[Read]) -> dict[str, int]:

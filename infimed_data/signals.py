@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from infimed_data.errors import SourceError
-from infimed_data.images import Canvas, Look, blob_digest, finish, look
+from infimed_data.images import Canvas, Look, blob_digest, finish, look, square
 from infimed_data.schema import MEASURED, SIGNALS, Reject
 from infimed_data.storage.places import PAUSES_S, READ_FAILED, Place, is_cell, refusal_of, split_cell
+from infimed_data.storage.squares import write_squares
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.storage.tables import text_cell
 from infimed_data.text import SPECIAL_TOKENS, normalise
@@ -220,9 +221,14 @@ class ImageTask:
     max_pixels: int
     out: Path
 
+    @property
+    def squares(self) -> Path:
+        """Where the squares of the pictures go that were not known."""
+        return self.out.with_suffix(".squares.arrow")
+
 
 def measure_images(task: ImageTask) -> dict[str, int]:
-    """Writes `MEASURED`, one row a reference; returns how many were read and how many decoded."""
+    """Writes `MEASURED`, one row a reference, and squares; returns how many were read and how many decoded."""
     known = _known(task.known)
     rows: list[dict[str, Any]] = []
     fresh: dict[str, dict[str, Any]] = {}
@@ -246,6 +252,7 @@ def measure_images(task: ImageTask) -> dict[str, int]:
     for blob, measures in zip(looks, finish(list(looks.values())), strict=True):
         fresh[blob] |= {name: getattr(measures, name) for name in measures.__dataclass_fields__}
     rows = [{**fresh[row["blob"]], **row} if row.get("blob") in fresh else row for row in rows]
+    write_squares(task.squares, {seen.digest: square(seen) for seen in looks.values()})
     write_table(task.out, pa.Table.from_pylist(rows, MEASURED), MEASURED)
     return {"read": len(rows), "decoded": len(fresh)}
 
@@ -274,7 +281,7 @@ class PlacedImage(NamedTuple):
 def read_placed(images: Sequence[PlacedImage], *, max_bytes: int) -> Iterator[tuple[PlacedImage, bytes | Reject]]:
     """(picture, bytes or why not) of each picture, wherever it lies.
 
-    Raises `SourceError` for one that could be read before and cannot now: to go on would be to conclude something from it.
+    Raises `SourceError` for one that could be read before and cannot now: nothing must be concluded from that.
     """
     by_place: dict[tuple[Path, str | None], list[PlacedImage]] = {}
     for image in images:

@@ -19,12 +19,14 @@ from infimed_data.adapters.contract import Adapter, Context
 from infimed_data.engine import Engine
 from infimed_data.errors import HubError, ManifestError, SourceError, did_you_mean
 from infimed_data.fetching import find
+from infimed_data.images import SQUARE
 from infimed_data.ingest import IngestTask, ingest_shard
 from infimed_data.manifest import Benchmark, Limits, Reads
 from infimed_data.progress import Progress
 from infimed_data.schema import MEASURED
 from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts
 from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, READ_FAILED, Place, is_cell
+from infimed_data.storage.squares import gather_squares
 from infimed_data.storage.stages import Fingerprints, Stage, code_digest, file_digest, key_of, read_table, write_table
 from infimed_data.storage.tables import TableFile, plan_shards
 
@@ -59,6 +61,8 @@ class Reading:
     limits: Limits
     commit: str | None = None
     """The commit that is read, of a data set on the Hub."""
+    copy: Path | None = None
+    """The folder that is read in its place."""
 
     @property
     def name(self) -> str:
@@ -145,7 +149,7 @@ class Reading:
         containers = sorted(
             {ref.partition("!")[0].partition("#")[0] for ref in self.refs if is_cell(ref) or "!" in ref}
         )
-        code = code_digest("schema.py", "images", "signals.py", *READERS)
+        code = code_digest("schema.py", "images", "signals.py", "storage/squares.py", *READERS)
         limits = (self.limits.max_image_bytes, self.limits.max_image_pixels)
         key = key_of("images", code, limits, states, {c: self._digest(c) for c in containers}, self._refs_digest)
         return Stage(self.work, f"images-{code[:8]}", f"{self.source}-{self.split}", key)
@@ -181,11 +185,12 @@ def open_source(
     where: Callable[..., str],
     *,
     commit: str | None = None,
+    copies: Path | None = None,
 ) -> list[Reading]:
     """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`.
 
     `section` is where the manifest names it: `sources` or `benchmarks`. `commit` is the one that a lock names, of a
-    data set on the Hub, which is fetched.
+    data set on the Hub, which is fetched unless there is a copy of it in `copies`.
     """
     try:
         adapter = load_adapter(spec.adapter)
@@ -214,12 +219,18 @@ def open_source(
                 ]
             )
     try:
-        place, commit = find(spec, adapter, options, root, work, commit=commit, limits=limits.of_reading)
+        found = find(
+            spec, adapter, options, root, work, commit=commit, limits=limits.of_reading, copies=copies
+        )  # fmt: skip
         readings = []
         for split in spec.splits:
-            context = Context(place, split, options)
+            context = Context(found.place, split, options)
             files = adapter.tables(context)
-            readings.append(Reading(name, split, spec, adapter, context, files, work, fingerprints, limits, commit))
+            readings.append(
+                Reading(
+                    name, split, spec, adapter, context, files, work, fingerprints, limits, found.commit, found.copy
+                )
+            )  # fmt: skip
         return readings
     except (SourceError, HubError) as error:
         raise SourceError(f"{where(section, name, 'location')}: {section}.{name}: {error}") from error
@@ -350,6 +361,9 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
         tables = [read_table(task.out) for task in tasks]
         measured = pa.concat_tables(tables).sort_by("ref") if tables else MEASURED.empty_table()
         write_table(stage.folder / "images.arrow", measured, MEASURED)
+        digests = pc.unique(measured.column("digest").drop_null()).sort()
+        squares = [task.squares for task in tasks]
+        gather_squares(stage.folder, digests, squares, [path.parent for path in known], SQUARE)
         if reading.refs:
             ran["images"] = decoded
         content = key_of(measured.column("ref").to_pylist(), measured.column("blob").to_pylist())
@@ -357,7 +371,10 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
         if failed := _forget_failed(tasks):  # not finished: the next run reads these pictures again
             errors = measured.column("error").to_pylist()
             return {**facts, "failed": failed, "content": key_of(content, errors)}
-        return stage.finish(facts)
+        finished = stage.finish(facts)
+        for path in squares:
+            path.unlink(missing_ok=True)
+        return finished
 
 
 def _forget_failed(tasks: Sequence[ImageTask]) -> int:

@@ -10,8 +10,10 @@ from pydantic import Field, field_validator
 from infimed_data.engine.settings import EngineSettings
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.paths import paths_in
 from infimed_data.manifest.phi import Phi
 from infimed_data.manifest.records import NAME, Record
+from infimed_data.memory import LEAST_BYTES, Bytes
 from infimed_data.schema import AnswerKind, Category
 from infimed_data.storage.limits import ReadLimits
 from infimed_data.teachers.settings import Budget, Teacher
@@ -63,8 +65,8 @@ class Reads(Record):
     adapter: str
     """Name of an adapter; `infimed-data adapters` lists them."""
     location: str
-    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`,
-    of which the files that the adapter names are fetched."""
+    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`
+    or another URL that fsspec opens, of which the files that the adapter names are fetched."""
     split: str | tuple[str, ...] = "train"
     """Split or splits to read, by the adapter's names."""
     revision: str | None = None
@@ -350,6 +352,9 @@ class Manifest(Record):
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
     """Where stages run: `local`, worker processes of this machine, or `ray`, with or without settings
     (infimed_data/engine/settings.py). No engine changes a byte of the build."""
+    memory_limit: Annotated[Bytes, Field(ge=LEAST_BYTES)] | None = None
+    """Memory that a build may take, all its processes together: `4 GB`, or bytes. Work is cut finer and fewer processes
+    start where it must be; no byte of a build changes. What is kept of every row (see README) is not cut."""
     sources: Mapping[str, Source] = Field(min_length=1)
     benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
     """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
@@ -400,14 +405,16 @@ class Manifest(Record):
         return outputs
 
     def resolved(self) -> dict[str, Any]:
-        """The manifest as plain data without root and engine: what the lock records and the build's digest covers."""
+        """The manifest as plain data without root, engine and memory limit: what the lock records."""
         plain: dict[str, Any] = self.model_dump(mode="json")
         plain.pop("root")
         plain.pop("engine")
+        plain.pop("memory_limit")
         return plain
 
     def determining(self) -> dict[str, Any]:
-        """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
+        """What of it can change a byte of the outputs: not what a run may spend, how fast teachers are asked, nor where
+        on a machine the files are whose content counts."""
         plain = self.resolved()
         plain.pop("budget")
         if not self.phi.looks:
@@ -415,6 +422,8 @@ class Manifest(Record):
         for teacher in plain["teachers"].values():
             for name in _HOW_ASKED:
                 teacher.pop(name)
+        for holder, key, _ in paths_in(plain):
+            holder.pop(key)
         return plain
 
     @property
