@@ -87,7 +87,7 @@ def write_world(folder: Path, *, rows: int, url: str = "", in_flight: int = 64, 
     _draw_copy(folder / "pictures" / "images")
     write_choices(folder / "held", range(3, 9))
     (folder / "held" / "train.json").rename(folder / "held" / "dev.json")
-    held = [json.loads(line) for line in lines[: rows // 20]]
+    held = [json.loads(line) for line in lines[: max(8, rows // 20)]]
     (folder / "held" / "dev.json").write_text("".join(json.dumps(row | {"id": f"h{row['id']}"}) + "\n" for row in held))
     content = manifest_of(folder, url or "http://127.0.0.1:1/v1", dedup={}, **more)
     content["benchmarks"] = {"held": {"adapter": "medmcqa", "location": "held", "split": "validation"}}
