@@ -51,9 +51,7 @@ def push(build: Path, repo: str, say: Say, *, ids_only: bool = False, public: bo
     if told := _told(published):
         say(f"warning: lock.json tells its readers of {', '.join(told)}")
     if left := findings_left(folder):
-        say(
-            f"warning: {left:,} findings that may point at a person are in rows that are published; look at the table phi"
-        )
+        say(f"warning: {left:,} findings that may point at a person are in rows that go out; look at the table phi")
     lock = {**lock, "manifest": published}
     files, digests = checked_files(folder, lock)
     with tempfile.TemporaryDirectory(prefix="infimed-push-") as scratch, hub_errors(repo):

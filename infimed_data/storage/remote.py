@@ -1,8 +1,8 @@
 """Any other URL that fsspec opens (`s3://`, `gs://`, `https://`, `memory://` ...) as a place whose files are fetched.
 
 fsspec does the fetching, with the credentials that each of its file systems finds by itself (environment variables and
-configuration files): a URL that holds a secret is refused, as the lock would publish it. Files are kept under `--work`
-for the state that the listing shows; a stopped run goes on with the files that are not there yet.
+configuration files). Files are kept under `--work` for the state that the listing shows; a stopped run goes on with the
+files that are not there yet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from infimed_data.errors import InfimedError, SourceError, disk_error
 from infimed_data.schema import Reject
@@ -24,7 +23,6 @@ from infimed_data.storage.stages import atomic_write, key_of
 __all__ = ["RemotePlace"]
 
 FETCHED_AT_ONCE = 8
-_SECRET = re.compile(r"token|signature|credential|secret|passw|^sig$|^key$|accesskey", re.IGNORECASE)
 
 
 class RemotePlace(Place):
@@ -32,7 +30,6 @@ class RemotePlace(Place):
     for. Equal listings (names, sizes, and what else the file system tells files apart by) share what was fetched."""
 
     def __init__(self, url: str, kept: Path) -> None:
-        _refuse_secrets(url)
         self.url = url
         self.fetched: set[str] = set()
         """Names of the files that were asked for so far."""
@@ -113,18 +110,6 @@ def _state(system: Any, about: dict[str, Any]) -> str:
     known = ("size", "ETag", "etag", "md5Hash", "md5", "checksum", "mtime", "LastModified", "last_modified", "updated",
              "created", "VersionId", "generation")  # fmt: skip
     return repr([(key, str(about[key])) for key in known if about.get(key) is not None])
-
-
-def _refuse_secrets(url: str) -> None:
-    for part in url.split("::"):
-        pieces = urlsplit(part)
-        asked = [name for name, _ in parse_qsl(pieces.query, keep_blank_values=True)]
-        if pieces.password or (pieces.username and "@" in pieces.netloc) or any(map(_SECRET.search, asked)):
-            shown = f"{pieces.scheme}://{pieces.hostname or ''}{pieces.path}"
-            raise SourceError(
-                f"{shown}: the URL holds a secret, which the lock would publish; set it where the file system "
-                "looks for it (environment or its configuration file) and leave it out here"
-            )
 
 
 def _lists_nothing(url: str) -> str:
