@@ -30,7 +30,10 @@ ManifestFile = Annotated[Path, typer.Argument(help="Manifest (YAML), or the lock
 Out = Annotated[Path, typer.Option(help="Folder of the finished builds.")]
 Work = Annotated[Path, typer.Option(help="Folder of reusable stage outputs.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a processor.")]
-Root = Annotated[Path | None, typer.Option(help="Folder that the manifest's locations are relative to.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the sources; OWNER/NAME in it is read in place of that data set of the Hub."),
+]
 
 
 class Format(StrEnum):
@@ -131,10 +134,18 @@ def sweep(
     work: Work = Path(".infimed"),
     processes: Processes = None,
     root: Root = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[VARIANT=]FOLDER",
+            help="Results of `infimed-train eval` to join with the variants; may be given many times.",
+        ),
+    ] = None,
+    chart: Annotated[Path, typer.Option(help="File of the scores' chart (PNG).")] = Path("sweep-scores.png"),
     format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.table,  # noqa: A002
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
-    """Build many variants, computing once what they share, and print one table of what differs."""
+    """Build many variants, computing once what they share; print one table of what differs, with scores a chart."""
     with _one_line_errors():
         from infimed_data import stats
         from infimed_data import sweep as sweeping
@@ -144,12 +155,19 @@ def sweep(
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         say = (lambda line: _say(line) if line.startswith(("warning", "error")) else None) if quiet else _say
+        results = sweeping.read_scores(scores or ())
         swept = sweeping.sweep(manifests, options, say)
+        scored = sweeping.match_scores(results, swept)
         if format is Format.table:
             print(sweeping.as_text(swept))
+            if scored:
+                print(f"\nAccuracy in percent\n{sweeping.scores_text(swept, scored)}")
         else:
-            table = sweeping.compared(swept)
+            table = sweeping.with_scores(swept, scored) if scored else sweeping.compared(swept)
             print((stats.as_csv if format is Format.csv else stats.as_json)(table).rstrip("\n"))
+        if scored:
+            sweeping.draw_scores(swept, scored, chart)
+            _say(f"chart   {chart}")
         if any(one.build is None for one in swept):
             raise typer.Exit(1)
 

@@ -22,7 +22,8 @@ __all__ = ["build_digest", "check_inputs", "lock_of", "sources_table", "versions
 _DECIDING = (
     "schema.py", "mix.py", "dedup", "decontaminate", "outputs", "dataset.py", "images", "card.py", "lock.py",
     "pipeline.py", "pair_stages", "picture_stages.py", "confirm_images.py", "manifest", "filters.py", "index.py",
-    "words.py", "shuffling.py", "card.md.jinja", "preparing.py", "generate", "rejection",
+    "words.py", "shuffling.py", "card.md.jinja", "preparing.py", "generate", "rejection", "charts.py",
+    "adapters/catalogue",
 )  # fmt: skip
 _VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
 """Packages whose version can change the bytes of a build."""

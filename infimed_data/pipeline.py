@@ -18,6 +18,7 @@ from infimed_data.outputs import (
     Decided,
     Unit,
     decide,
+    draw_plots,
     letter_balances,
     placed_targets,
     write_build,
@@ -27,7 +28,7 @@ from infimed_data.outputs import (
     write_phi,
 )
 from infimed_data.pair_stages import Compared
-from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
+from infimed_data.plan import BuildOptions, Plan, Warned, copies_read, load_plan, semantic_warnings
 from infimed_data.preparing import Prepared, Sources, jobs_of, open_engine, prepare, read_all
 from infimed_data.showing import without_secrets
 from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
@@ -44,8 +45,8 @@ def build(path: Path, options: BuildOptions, say: Say, *, plan: Plan | None = No
     """
     plan = plan or load_plan(path, options)
     warnings = semantic_warnings(plan)
-    for warning in warnings:
-        say(str(warning))
+    for line in (*copies_read(plan), *map(str, warnings)):
+        say(line)
     shown, options = options.out / plan.manifest.name, options.placed(plan.manifest)
     _check_writable(options)
     engine = open_engine(plan, options, say)
@@ -182,6 +183,7 @@ def _finish(
         )
         for name, balance in letter_balances(partial, manifest).items():
             lock["outputs"][name]["letters"] = balance
+        lock["sha256"] |= {name: sha256(partial / name) for name in draw_plots(partial, lock)}
         (partial / "README.md").write_text(card_text(lock), "utf-8")
         (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build

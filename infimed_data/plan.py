@@ -18,7 +18,7 @@ from infimed_data.source_stages import Reading, open_source
 from infimed_data.storage.hub import HubLocation
 from infimed_data.storage.stages import Fingerprints
 
-__all__ = ["BuildOptions", "Plan", "Warned", "load_plan", "semantic_warnings"]
+__all__ = ["BuildOptions", "Plan", "Warned", "copies_read", "load_plan", "semantic_warnings"]
 
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -32,7 +32,7 @@ class BuildOptions:
     work: Path
     processes: int
     root: Path | None = None
-    """Overrides the manifest's root."""
+    """Overrides the manifest's root; what it holds as OWNER/NAME is read in place of that data set of the Hub."""
     quiet: bool = False
 
     def check(self) -> None:
@@ -103,7 +103,7 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
             try:
                 readings += open_source(
                     section, name, spec, root, options.work, plan.fingerprints, manifest.limits, plan.at,
-                    commit=commits.get(name),
+                    commit=commits.get(name), copies=options.root,
                 )  # fmt: skip
             except ManifestError as error:
                 problems += error.problems
@@ -152,6 +152,12 @@ def _marks(plan: Plan) -> dict[str, bool]:
             )
         marks[pair] = verdict == "right"
     return marks
+
+
+def copies_read(plan: Plan) -> list[str]:
+    """A line for each source and benchmark of the Hub that a copy on this machine is read in place of."""
+    read = {(reading.source, reading.spec.location, reading.copy) for reading in (*plan.readings, *plan.benchmarks)}
+    return [f"copy    {name}: {copy} in place of {location}" for name, location, copy in sorted(read, key=str) if copy]
 
 
 class Warned(NamedTuple):

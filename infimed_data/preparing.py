@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from infimed_data.adapters.catalogue import published_rows
 from infimed_data.cluster import Connection, RayEngine, Shared
 from infimed_data.engine import Engine, LocalEngine
 from infimed_data.errors import ManifestError, SourceError
@@ -118,7 +119,7 @@ def _search(
     indexes: Sequence[pl.DataFrame],
     manifest: Manifest,
     options: BuildOptions,
-    engine: LocalEngine,
+    engine: Engine,
     say: Say,
 ) -> list[Searched]:
     """What may point at a person in each part; nothing where that is not looked for."""
@@ -165,10 +166,16 @@ def _check_counts(plan: Plan, reads: Sequence[Read], benchmarks: Sequence[Read],
     )
     for section, specs, found in sections:
         for name, asked in specs.items():
-            rows, expected = sum(read.rows for read in found if read.reading.source == name), asked.expect_rows
+            rows = sum(read.rows for read in found if read.reading.source == name)
+            expected = asked.expect_rows or published_rows(
+                name, asked.adapter, asked.location, asked.options, asked.splits
+            )
             if expected and abs(rows - expected) > 0.01 * expected:
                 what = f"{section.removesuffix('s')} '{name}'"
-                say(f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were expected")
+                say(
+                    f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were "
+                    f"{'expected' if asked.expect_rows else 'published'}"
+                )
 
 
 def _rejected(reads: Sequence[Read]) -> dict[str, int]:

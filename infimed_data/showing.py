@@ -70,7 +70,7 @@ def without_secrets(text: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def holds_secret(text: str, *, address: bool = False) -> bool:
-    """Whether `text` holds a key known by its beginning or a user in an address; of an address, whether it has a query."""
+    """Whether `text` holds a key known by its beginning, or a user in an address; of an `address`, also a query."""
     return bool(_KEYS.search(text) or _USER.search(text) or (address and _QUERY.search(text)))
 
 

@@ -281,7 +281,7 @@ class PlacedImage(NamedTuple):
 def read_placed(images: Sequence[PlacedImage], *, max_bytes: int) -> Iterator[tuple[PlacedImage, bytes | Reject]]:
     """(picture, bytes or why not) of each picture, wherever it lies.
 
-    Raises `SourceError` for one that could be read before and cannot now: to go on would be to conclude something from it.
+    Raises `SourceError` for one that could be read before and cannot now: nothing must be concluded from that.
     """
     by_place: dict[tuple[Path, str | None], list[PlacedImage]] = {}
     for image in images:

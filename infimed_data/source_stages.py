@@ -61,6 +61,8 @@ class Reading:
     limits: Limits
     commit: str | None = None
     """The commit that is read, of a data set on the Hub."""
+    copy: Path | None = None
+    """The folder that is read in its place."""
 
     @property
     def name(self) -> str:
@@ -183,11 +185,12 @@ def open_source(
     where: Callable[..., str],
     *,
     commit: str | None = None,
+    copies: Path | None = None,
 ) -> list[Reading]:
     """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`.
 
     `section` is where the manifest names it: `sources` or `benchmarks`. `commit` is the one that a lock names, of a
-    data set on the Hub, which is fetched.
+    data set on the Hub, which is fetched unless there is a copy of it in `copies`.
     """
     try:
         adapter = load_adapter(spec.adapter)
@@ -216,12 +219,18 @@ def open_source(
                 ]
             )
     try:
-        place, commit = find(spec, adapter, options, root, work, commit=commit, limits=limits.of_reading)
+        found = find(
+            spec, adapter, options, root, work, commit=commit, limits=limits.of_reading, copies=copies
+        )  # fmt: skip
         readings = []
         for split in spec.splits:
-            context = Context(place, split, options)
+            context = Context(found.place, split, options)
             files = adapter.tables(context)
-            readings.append(Reading(name, split, spec, adapter, context, files, work, fingerprints, limits, commit))
+            readings.append(
+                Reading(
+                    name, split, spec, adapter, context, files, work, fingerprints, limits, found.commit, found.copy
+                )
+            )  # fmt: skip
         return readings
     except (SourceError, HubError) as error:
         raise SourceError(f"{where(section, name, 'location')}: {section}.{name}: {error}") from error

@@ -24,7 +24,10 @@ SURE = 0.05
 
 
 def ask(loaded: Loaded, gate: Gate, model: str, folder: Path, say: Say) -> None:
-    """Evaluates `model` on the gate's questions into `folder`; what is answered there already is not asked again."""
+    """Evaluates `model` on the gate's questions into `folder`; what is answered there already is not asked again.
+
+    One process asks while the others wait.
+    """
     config = loaded.config
     assert isinstance(config, SftConfig)
     of_run = model == config.model
@@ -48,7 +51,19 @@ def ask(loaded: Loaded, gate: Gate, model: str, folder: Path, say: Say) -> None:
         ("model",): loaded.place("model"),
     }
     say(f"gate: asking {model}")
+    _free_memory()
     evaluate(Loaded(asked, loaded.path, positions), say)
+
+
+def _free_memory() -> None:
+    """Gives back what a finished trainer still holds in its cycles, before another model is loaded."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def judge(gate: Gate, folder: Path, model: Path, say: Say) -> None:

@@ -23,15 +23,16 @@ from PIL import Image
 Modality: TypeAlias = Literal["xray", "ct", "mri", "us"]
 Shape: TypeAlias = Literal["disc", "ring", "bar", "triangle"]
 Side: TypeAlias = Literal["right", "left"]
-Size: TypeAlias = Literal["small", "large"]
+Size: TypeAlias = Literal["small", "large", "huge"]
 Plane: TypeAlias = NDArray[np.float64]
 
 MODALITIES: Final[tuple[Modality, ...]] = ("xray", "ct", "mri", "us")
 SHAPES: Final[tuple[Shape, ...]] = ("disc", "ring", "bar", "triangle")
 SIDES: Final[tuple[Side, ...]] = ("right", "left")
 SIZES: Final[tuple[Size, ...]] = ("small", "large")
+"""What the demo asks about; `huge` marks are for pictures of few pixels."""
 
-RADIUS: Final[dict[Size, float]] = {"small": 0.058, "large": 0.105}
+RADIUS: Final[dict[Size, float]] = {"small": 0.058, "large": 0.105, "huge": 0.15}
 """Half the extent of one mark, where the picture spans -1 to 1."""
 CALIBRATION_LENGTH: Final = 0.16
 """Between the extents of a small (0.116) and a large (0.21) mark."""
@@ -45,12 +46,14 @@ class Finding:
     side: Side
     """The patient's side; the patient's right is drawn at image left."""
     count: int = 1
-    """1 to 4 marks, never touching."""
+    """1 to 4 marks, never touching; of huge ones at most 3."""
     size: Size = "small"
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 4:
             raise ValueError(f"count is {self.count}, allowed are 1 to 4")
+        if self.size == "huge" and self.count > 3:
+            raise ValueError(f"count is {self.count}, allowed are 1 to 3 where marks are huge")
 
 
 @dataclass(frozen=True)

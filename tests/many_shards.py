@@ -94,7 +94,7 @@ def write_world(folder: Path, *, rows: int, url: str = "", in_flight: int = 64, 
         for number, line in enumerate(lines):
             row = json.loads(line)
             row["id"] = f"c{number}"
-            words = [FINDINGS[(number * step) % len(FINDINGS)] for step in range(1, 40)]
+            words = [FINDINGS[(number % rows * step) % len(FINDINGS)] for step in range(1, 40)]
             row["question"] += f" It was seen {number % rows} times: {' '.join(words)}"
             if number >= rows and number % 2:
                 row["question"] += " indeed"

@@ -219,6 +219,10 @@ def test_a_reader_says_what_is_burned_in_or_that_nothing_can_be_read() -> None:
     assert {"lettering", "name", "record_number", "date"} <= set(by_kind)
     assert by_kind["lettering"].confidence == "high" and by_kind["date"].confidence == "medium"
     assert by_kind["name"].box == box and by_kind["name"].snippet == "xxxxx, xxxxx"
+    together = judge_lines(
+        [ReadLine("DOB03/12/1956", box), ReadLine("12-Mar-201910:41", box), ReadLine("MRN00471193", box)]
+    )
+    assert [f.kind for f in together] == ["birth_date", "date", "record_number"]
     unread = find_in_pixels(pixels, lambda _: [])
     assert {(f.kind, f.confidence) for f in unread} == {("lettering", "low")}
     assert judge_lines([ReadLine("CT ABDOMEN 5.0 mm W400 L40", box), ReadLine("kVp 120 mA 300", box)]) == []

@@ -119,11 +119,15 @@ def test_engines_and_shards_of_any_size_give_the_same_bytes(cluster: None, tmp_p
 
 @RAY
 def test_what_a_lost_worker_had_is_done_again(connect: Connect, tmp_path: Path) -> None:
-    engine = RayEngine(connect(max_tasks=3))
+    connection = connect(max_tasks=3)
+    said: list[str] = []
+    connection.say = said.append
+    engine = RayEngine(connection)
     tasks = [Shard(number, tmp_path) for number in range(12)]
     found = dict(engine.map(lost_once, tasks, label="squaring", heavy=True))
     assert found == {number: number**2 for number in range(12)} and (tmp_path / "lost").exists()
     assert all((tmp_path / f"{number}.txt").read_text() == str(number**2) for number in range(12))
+    assert said == ["warning: squaring: a worker was lost (WorkerCrashedError); what was lost is done again"]
 
 
 @RAY
@@ -133,7 +137,7 @@ def test_errors_of_workers_are_errors_of_the_build(connect: Connect, tmp_path: P
     with pytest.raises(SourceError, match=r"^\S+: shard \d is damaged$"):
         list(engine.map(faulty, tasks, label="reading", heavy=True))
     with pytest.raises(
-        BuildError, match=r"^a worker was lost while squaring, 2 times \(WorkerCrashedError\); the same"
+        BuildError, match=r"^a worker was lost \(WorkerCrashedError\) while squaring, 2 times for one task; the"
     ):
         list(engine.map(lost_always, tasks[:1], label="squaring", heavy=True))
     assert dict(engine.map(squared, tasks, label="squaring", heavy=True)) == {0: 0, 1: 1, 2: 4}
@@ -266,6 +270,9 @@ def asked_by_crew(
             ) as ask:  # fmt: skip
                 prompts = [replace(question(number), model=teacher.name) for number, _ in work]
                 calls = [ask(prompt, index) for prompt, (_, index) in zip(prompts, work, strict=True)]
+                if connection.settings.client_workers:
+                    await crews[-1]._hand()  # so that all are there when asking begins
+                    await asyncio.wait([hand.opened for hand in crews[-1]._hands])
                 together = asyncio.gather(*calls, return_exceptions=True)
                 meanwhile = asyncio.ensure_future(during(crews[-1])) if during is not None else None
                 found = await together
@@ -311,7 +318,7 @@ def test_answers_that_a_lost_client_had_kept_are_not_asked_for_again(connect: Co
         deadline = time.monotonic() + 30
         while sum(script.answered.values()) < 60 and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
-        ray.kill(crew._hands[0].actor)
+        ray.kill(max(crew._hands, key=lambda hand: hand.under_way).actor)
         await asyncio.sleep(0.1)
         seen = RequestCache(tmp_path)
         kept.update(one for one, _ in seen.records())

@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from infimed_train.cli import app
 from infimed_train.completions import write_completions_page
 from infimed_train.config import Data
 from infimed_train.data import Rows, load_rows
@@ -78,9 +80,10 @@ def run(rows: Rows, demo_build: Path, tmp_path: Path) -> Path:
 
 
 def test_a_page_shows_every_completion_with_its_picture_and_what_it_was_paid(run: Path) -> None:
-    page = write_completions_page(run)
+    done = CliRunner().invoke(app, ["completions", str(run)])
 
-    assert page == run / "completions.html"
+    page = run / "completions.html"
+    assert (done.exit_code, done.stdout) == (0, f"{page}\n")
     source = page.read_text("utf-8")
     seen = Seen(source)
     assert [sum(dict(of).get("data-verdict") == verdict for _, of in seen.tags)

@@ -32,6 +32,7 @@ def faults(path: Path, *settings: str, task: str | None = None) -> list[str]:
         (SFT + "max_tokens: many\n", "run.yaml:6: max_tokens: 'many'; allowed: a whole number"),
         (SFT + "freeze: [visoin]\n", "did you mean 'vision'?"),
         (SFT + "freeze: vision\n", "run.yaml:6: freeze: 'vision'; allowed: a list"),
+        (SFT + "gate: {path: builds/x, split: train}\n", "gate asks the rows that are trained on (builds/x sft/train)"),
         (SFT + "gate: {path: b, max_row: 3}\n", "gate.max_row: unknown key; allowed: path, output, split, revision,"),
         (SFT + "pixels: {min_pixels: 9000, max_pixels: 5000}\n", "min_pixels 9000 over max_pixels 5000"),
         ("task: eval\noutput: x\nmodel: m\nbenchmarks: {}\n", "run.yaml:4: benchmarks: {}; allowed: at least one"),

@@ -209,6 +209,24 @@ def test_a_folder_that_is_no_run_is_refused(load: Load, tmp_path: Path) -> None:
         sft(load(), quiet, fresh=True)
 
 
+def test_an_image_that_breaks_in_training_is_one_line(load: Load, demo_build: Path, tmp_path: Path) -> None:
+    from datasets import Dataset, Image, List
+
+    (tmp_path / "build" / "sft").mkdir(parents=True)
+    (file,) = (demo_build / "sft").glob("train-*.parquet")
+    rows = Dataset.from_parquet(str(file))
+    features = rows.features
+    plain = [row for row in rows.cast_column("images", List(Image(decode=False))) if row["images"]][:2]
+    for row in plain:  # its header is whole, so its size is known
+        row["images"] = [{**image, "bytes": image["bytes"][: len(image["bytes"]) * 2 // 3]} for image in row["images"]]
+    Dataset.from_list(plain, features=features).to_parquet(str(tmp_path / "build" / "sft" / "train-0.parquet"))
+
+    with pytest.raises(TrainError, match=r"an image of the data does not decode \(image file is truncated") as caught:
+        sft(load(f"data.path={tmp_path / 'build'}", "trl.max_steps=1"), quiet)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "model").exists()
+
+
 def test_a_full_disk_while_saving_is_one_line_and_leaves_no_model(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

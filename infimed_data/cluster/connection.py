@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -59,7 +59,7 @@ class Connection:
         return self.settings.address or os.environ.get("RAY_ADDRESS") or None
 
     @contextlib.contextmanager
-    def _connected(self) -> Any:
+    def _connected(self) -> Iterator[Any]:
         # No network access but what the manifest names: a cluster that we start sends no usage statistics.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -86,7 +86,8 @@ class Connection:
             line = " ".join(str(error).split())[:200]
             raise BuildError(f"engine ray: {address or 'a cluster of this machine'}: {line}") from error
         try:
-            yield ray
+            with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of lost workers
+                yield ray
         finally:
             ray.shutdown()
 

@@ -1,13 +1,15 @@
 """Shard functions as Ray tasks.
 
-A task that loses its worker is done again, by Ray, up to `task_retries` times. A shard's output appears under its name
+A task that loses its worker is done again, up to `task_retries` times. A shard's output appears under its name
 whole, and is the same whoever writes it, so that a worker that was given up for lost may even finish it too.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,6 +42,12 @@ class _Failed:
     error: InfimedError | OSError
 
 
+@dataclass(frozen=True)
+class _Lost:
+    why: str
+    out_of_memory: bool
+
+
 class RayEngine:
     """Runs tasks on a cluster; those that are not worth workers in this process, as the local engine does."""
 
@@ -60,23 +68,25 @@ class RayEngine:
             return
         ray = self.connection.open()
         settings = self.settings
+        # Ray's own retries are off: it would do a task without end whose worker is stopped for its memory.
         call = ray.remote(_call).options(
             num_cpus=settings.num_cpus_per_task, memory=settings.memory_per_task, resources=dict(settings.resources),
-            max_retries=settings.task_retries, name=label,
+            max_retries=0, name=label,
         )  # fmt: skip
         pending: dict[Any, int] = {}
-        upcoming = iter(enumerate(tasks))
-        ended = told = False
+        losses: Counter[int] = Counter()
+        upcoming = iter(range(len(tasks)))
+        told = False
         last = time.monotonic()
+
+        def start(index: int) -> None:
+            pending[call.remote(self.connection.shared, function, tasks[index])] = index
+
         try:
             while True:
                 most = self.connection.room() * (1 if settings.max_tasks else 2)
-                while not ended and len(pending) < most:
-                    following = next(upcoming, None)
-                    if following is None:
-                        ended = True
-                    else:
-                        pending[call.remote(self.connection.shared, function, following[1])] = following[0]
+                for index in itertools.islice(upcoming, max(0, most - len(pending))):
+                    start(index)
                 if not pending:
                     return
                 ready, _ = ray.wait(list(pending), num_returns=1, timeout=1.0)
@@ -88,34 +98,32 @@ class RayEngine:
                     if (why := self.connection.why_waiting()) is not None:
                         self.connection.say(f"warning: {label} waits: {why}")
                 for one in ready:
-                    yield pending.pop(one), self._fact(ray, one, label)
+                    index = pending.pop(one)
+                    result = _result_of(ray, one)
+                    if isinstance(result, _Lost):
+                        losses[index] += 1
+                        self._stop_after(losses[index], result, label)
+                        if losses.total() == 1:
+                            self.connection.say(f"warning: {label}: {result.why}; what was lost is done again")
+                        start(index)
+                        continue
+                    for path, size in result.written:
+                        _see(path, size, settings.visible_within_s)
+                    yield index, result.fact
         finally:
             for one in pending:
                 ray.cancel(one, force=True)
 
-    def _fact(self, ray: Any, one: Any, label: str) -> Any:
-        try:
-            result = ray.get(one)
-        except ray.exceptions.RayTaskError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, ImportError):
-                raise BuildError(f"engine ray: a machine of the cluster cannot work: {cause_of(error)}") from error
-            raise
-        except ray.exceptions.OutOfMemoryError as error:
+    def _stop_after(self, losses: int, lost: _Lost, label: str) -> None:
+        """Raises `BuildError` where a task has been lost too often."""
+        if losses <= self.settings.task_retries:
+            return
+        if lost.out_of_memory:
             raise BuildError(
-                f"out of memory while {label}: Ray stopped its worker {self.settings.task_retries + 1} times; set "
-                "engine.memory_per_task, or num_cpus_per_task to a larger number; the same command continues"
-            ) from error
-        except ray.exceptions.RayError as error:
-            raise BuildError(
-                f"a worker was lost while {label}, {self.settings.task_retries + 1} times "
-                f"({type(error).__name__}); the same command continues where it stopped"
-            ) from error
-        if isinstance(result, _Failed):
-            raise result.error
-        for path, size in result.written:
-            _see(path, size, self.settings.visible_within_s)
-        return result.fact
+                f"out of memory while {label}: Ray stopped a task's worker {losses} times; set engine.memory_per_task, "
+                "or a larger num_cpus_per_task, so that fewer run on a machine; the same command continues"
+            )
+        raise BuildError(f"{lost.why} while {label}, {losses} times for one task; the same command continues")
 
     def warm(self) -> None:
         """See `Engine.warm`; a cluster's workers start by themselves."""
@@ -126,6 +134,23 @@ class RayEngine:
     def close(self) -> None:
         """Gives up what still runs, and leaves the cluster."""
         self.connection.close()
+
+
+def _result_of(ray: Any, one: Any) -> _Done | _Lost:
+    """What a task gave; raises what it raised."""
+    try:
+        result: _Done | _Failed = ray.get(one)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(getattr(error, "cause", None), ImportError):
+            raise BuildError(f"engine ray: a machine of the cluster cannot work: {cause_of(error)}") from error
+        raise
+    except ray.exceptions.OutOfMemoryError:
+        return _Lost("a worker was stopped for its memory", True)
+    except ray.exceptions.RayError as error:
+        return _Lost(f"a worker was lost ({type(error).__name__})", False)
+    if isinstance(result, _Failed):
+        raise result.error
+    return result
 
 
 def _call(shared: Shared, function: Callable[[Any], Any], task: Any) -> _Done | _Failed:

@@ -61,7 +61,12 @@ class EngineSettings(BaseModel):
 
     @model_validator(mode="after")
     def _fitting(self) -> EngineSettings:
-        given = sorted(self.model_fields_set - {"kind"})
+        fields = type(self).model_fields
+        given = [
+            name
+            for name, field in fields.items()
+            if getattr(self, name) != field.get_default(call_default_factory=True)
+        ]
         if self.kind == "local" and given:
             raise ValueError(f"{given[0]} is a setting of `kind: ray`; local: the command's --processes")
         if self.object_store_memory is not None and self.address is not None:

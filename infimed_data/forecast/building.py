@@ -14,11 +14,10 @@ import orjson
 from infimed_data import pipeline
 from infimed_data.forecast.expecting import Expected, expect
 from infimed_data.forecast.meter import Measured, Meter
-from infimed_data.forecast.planning import in_bytes, in_seconds
+from infimed_data.forecast.planning import in_bytes, in_columns, in_seconds
 from infimed_data.forecast.rates import Rates, Run
 from infimed_data.forecast.stages import KINDS, ORDER
 from infimed_data.plan import BuildOptions, Plan, load_plan
-from infimed_data.stats.tables import aligned
 from infimed_data.storage.stages import atomic_write
 
 __all__ = ["build"]
@@ -129,7 +128,7 @@ def _table(expected: Expected, meter: Meter) -> list[str]:
     whole = meter.end - meter.start
     rows.append(["all", in_seconds(total), in_seconds(whole), "", in_bytes(meter.peak_bytes)])
     head = ("plan", "time planned", "taken", "memory planned", "taken")
-    lines = aligned(head, rows, right=[False, True, True, True, True]).splitlines()
+    lines = in_columns(head, rows)
     wrong = _wrong(expected, meter.ran)
     return lines + [f"warning: planned as cached, but ran: {', '.join(wrong)}" for _ in wrong[:1]]
 

@@ -70,7 +70,6 @@ def preview(path: Path, options: BuildOptions, rows: int, say: Say) -> str:
 def _asked(plan: Plan, options: BuildOptions, say: Say, rows: int | None) -> list[str]:
     """What teachers would be asked, or what comes of asking them about `rows` rows of each pass."""
     options = options.placed(plan.manifest)
-    options.out.mkdir(parents=True, exist_ok=True)
     engine = open_engine(plan, options, say)
     try:
         sources = read_all(plan, options, engine, say)

@@ -135,8 +135,7 @@ class _Draft:
             seen = read and reading.images.done() is not None
             self.add("ingest", name, _state(read), size.rows, size.is_exact, size.input_bytes)
             self.add("texts", name, _state(measured), size.rows, size.is_exact)
-            if size.images or not read:
-                self.add("images", name, _state(seen), size.images, read)
+            self.add("images", name, _state(seen), size.images, read)
             all_read &= measured and seen
         if self.plan.manifest.phi.looks:
             for reading in self.plan.readings:
@@ -155,9 +154,7 @@ class _Draft:
             kind = kind_of(stage.kind)
             stands = measured is not None and stage.done() is not None
             self.searched &= stands
-            if kind == "phi-texts" or size.images:
-                amount = size.rows if kind == "phi-texts" else size.images
-                self.add(kind, name, _state(stands), amount, size.is_exact)
+            self.add(kind, name, _state(stands), size.rows if kind == "phi-texts" else size.images, size.is_exact)
 
     def indexes(self, *, read: bool) -> None:
         """Adds the indexes, which the walk has made where it could."""

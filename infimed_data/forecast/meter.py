@@ -48,7 +48,7 @@ class Meter:
         self._open: dict[str, Measured] = {}
         self.ran: list[Measured] = []
         self.start = self.end = clock()
-        self.peak_bytes = self.rest_peak_bytes = 0
+        self.peak_bytes = self.rest_peak_bytes = self._last = 0
 
     @contextmanager
     def running(self) -> Iterator[Meter]:
@@ -62,6 +62,7 @@ class Meter:
         _share(self.ran)
 
     def _seen(self, memory: int) -> None:
+        self._last = memory
         self.peak_bytes = max(self.peak_bytes, memory)
         running = list(self._open.values())
         for stage in running:
@@ -74,7 +75,9 @@ class Meter:
         kind = kind_of(stage.kind)
         if kind in KINDS and stage.done() is None:
             resumed = any(stage.folder.glob("part-*"))
-            self._open[str(stage.folder)] = Measured(kind, stage.name, self._clock(), resumed=resumed)
+            # A stage that is over before memory is looked at again takes at least what there was before.
+            began = Measured(kind, stage.name, self._clock(), peak_bytes=self._last, resumed=resumed)
+            self._open[str(stage.folder)] = began
 
     def finished(self, stage: Stage, facts: Mapping[str, Any]) -> None:
         """See `Watcher`."""

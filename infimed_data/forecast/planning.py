@@ -15,9 +15,8 @@ from infimed_data.forecast.expecting import Expected, ExpectedStage, expect
 from infimed_data.forecast.rates import Rates
 from infimed_data.forecast.stages import KINDS
 from infimed_data.plan import BuildOptions, load_plan, semantic_warnings
-from infimed_data.stats.tables import aligned
 
-__all__ = ["Planned", "as_json", "as_text", "in_bytes", "in_seconds", "make_plan"]
+__all__ = ["Planned", "as_json", "as_text", "in_bytes", "in_columns", "in_seconds", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def as_text(planned: Planned) -> str:
     expected = planned.expected
     rows = [_line(kind, own) for kind in KINDS if (own := [s for s in expected.stages if s.kind == kind])]
     head = ("stage", "of", "cached", "run", "may run", "size", "reads", "time", "memory", "writes")
-    lines = [aligned(head, rows, right=[False, *[True] * 9])]
+    lines = in_columns(head, rows)
     if expected.finished is not None:
         return "\n".join([*lines, f"nothing to do: {expected.finished} is finished"])
     maybe = planned.seconds("maybe")
@@ -86,7 +85,7 @@ def as_text(planned: Planned) -> str:
         lines += [f"asks     {line}" for line in job.lines()]
     for name, most in expected.most_candidates.items():
         text = "known once sources are read and compared; `build --dry-run` does that, and sends nothing"
-        lines.append(f"asks     {name}: at most {most:,} candidates; requests and price are {text}")
+        lines.append(f"asks     {name}: at most ~{most:,} candidates; requests and price are {text}")
     lines.append(f"rates    {_where_from(planned)}")
     return "\n".join([*lines, *planned.warnings])
 
@@ -161,6 +160,13 @@ def as_plain(planned: Planned) -> dict[str, Any]:
         "most_candidates": dict(expected.most_candidates),
         "warnings": planned.warnings,
     }
+
+
+def in_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, all columns but the first flush right. (That of `stats` would load DuckDB.)"""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    body = [head, ["─" * width for width in widths], *rows]
+    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in body]
 
 
 def in_seconds(seconds: float) -> str:

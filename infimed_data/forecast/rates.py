@@ -89,7 +89,10 @@ class Rates:
         Runs of the same name count, or else all of the kind. Where their sizes differ fourfold, a line through them
         has a part that does not depend on size; else the median of their rates is taken.
         """
-        runs = [run for run in self.runs.get(kind, ()) if run.size > 0]
+        known = self.runs.get(kind, ())
+        if size == 0 and (empty := [run.seconds for run in known if run.size == 0]):
+            return Cost(median(empty), 0, 0, len(empty))
+        runs = [run for run in known if run.size > 0]
         runs = [run for run in runs if run.name == name] or runs
         if not runs:
             fixed, each, on_disk, peak = _SHIPPED[kind]

@@ -74,7 +74,9 @@ class Canvas:
         size = image.width * image.height * 4
         if image.mode not in ("RGB", "RGBA") or image.format not in ("JPEG", "PNG") or size > _LARGEST_CANVAS:
             return
-        if _map_buffer is None or not image.tile:  # without a tile nothing would be decoded: Pillow raises
+        if _map_buffer is None or not getattr(
+            image, "tile", None
+        ):  # without a tile nothing would be decoded: Pillow raises
             return
         if size > len(self._memory):
             self._memory = np.empty(size, np.uint8)
@@ -162,7 +164,8 @@ def is_deep(mode: str) -> bool:
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
     """A deep picture as L, scaled by its own darkest and brightest pixel."""
-    values = np.asarray(image, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = np.asarray(image, dtype=np.float64)
     finite = np.isfinite(values)
     if not finite.all():  # NaN is as dark as the darkest, infinity as bright as the brightest
         low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)

@@ -24,6 +24,7 @@ from infimed_data.manifest.models import (
     Source,
     Weight,
 )
+from infimed_data.manifest.paths import portable
 from infimed_data.manifest.phi import Phi
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "Weight",
     "load_manifest",
     "place_of",
+    "portable",
 ]

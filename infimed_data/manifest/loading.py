@@ -37,8 +37,8 @@ def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
         raise ManifestError(dict.fromkeys(problems)) from None
     problems = cross_checks(manifest, lambda *loc: place_of(positions, path, *loc))
     problems += [
-        f"{place_of(positions, path, *loc)}: {'.'.join(map(str, loc))}: holds a key, a password or a signed address, which "
-        "the build's lock would publish; allowed: the name of the variable that holds it (api_key_env, HF_TOKEN)"
+        f"{place_of(positions, path, *loc)}: {'.'.join(map(str, loc))}: holds a key, a password or a signed address, "
+        "which the build's lock would publish; allowed: the name of the variable that holds it (api_key_env, HF_TOKEN)"
         for loc in _secrets(plain, ())
     ]
     if problems:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from infimed_data.engine.settings import EngineSettings
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.paths import paths_in
 from infimed_data.manifest.phi import Phi
 from infimed_data.manifest.records import NAME, Record
 from infimed_data.memory import LEAST_BYTES, Bytes
@@ -64,8 +65,8 @@ class Reads(Record):
     adapter: str
     """Name of an adapter; `infimed-data adapters` lists them."""
     location: str
-    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`,
-    of which the files that the adapter names are fetched."""
+    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`
+    or another URL that fsspec opens, of which the files that the adapter names are fetched."""
     split: str | tuple[str, ...] = "train"
     """Split or splits to read, by the adapter's names."""
     revision: str | None = None
@@ -412,7 +413,8 @@ class Manifest(Record):
         return plain
 
     def determining(self) -> dict[str, Any]:
-        """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
+        """What of it can change a byte of the outputs: not what a run may spend, how fast teachers are asked, nor where
+        on a machine the files are whose content counts."""
         plain = self.resolved()
         plain.pop("budget")
         if not self.phi.looks:
@@ -420,6 +422,8 @@ class Manifest(Record):
         for teacher in plain["teachers"].values():
             for name in _HOW_ASKED:
                 teacher.pop(name)
+        for holder, key, _ in paths_in(plain):
+            holder.pop(key)
         return plain
 
     @property

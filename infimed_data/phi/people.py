@@ -89,9 +89,9 @@ NAME_RULES: dict[str, Rule] = {
     ),
     "titled_name": Rule(
         "name",
-        r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|MR|MRS|MS|DR)\.? [A-Z]",
+        r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor)\.? [A-Z]",
         compiled(
-            r"\b(?P<title>Mr|Mrs|Ms|Miss|Dr|Prof|Professor|MR|MRS|MS|DR)\.? "
+            r"\b(?P<title>Mr|Mrs|Ms|Miss|Dr|Prof|Professor)\.? "
             r"(?P<value>[A-Z][a-z'’\-]{1,30}(?: (?:[A-Z]\.? )?[A-Z][a-z'’\-]{1,30}){0,2})"
         ),
         _titled,

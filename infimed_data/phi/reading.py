@@ -81,20 +81,25 @@ _BURNED_IN: tuple[tuple[re.Pattern[str], PhiKind, PhiConfidence, str], ...] = (
 """Forms that say something only in a picture."""
 
 
+_RUN_TOGETHER = re.compile(
+    r"(?i)(?<![a-z])(?:dob|mrn|id|ssn|no|date|tel|phone|name)(?=[0-9])|(?:19|20)[0-9]{2}(?=[0-9]{1,2}:[0-9]{2})"
+)
+"""Where readers leave out the space that stood there: `DOB03/12/1956`, `12-Mar-201910:41`."""
+
+
 def judge_lines(lines: Sequence[ReadLine]) -> list[Finding]:
     """Findings in lines that were read. A date or a long number that is burned in is that of the examination."""
     found: list[Finding] = []
     for line in lines:
-        own = find_in_text(line.text)
+        text = _RUN_TOGETHER.sub(lambda match: match.group() + " ", line.text)
+        own = find_in_text(text)
         own = [_surer(finding) if finding.kind == "date" else finding for finding in own]
         for pattern, kind, confidence, evidence in _BURNED_IN:
-            for match in pattern.finditer(line.text):
+            for match in pattern.finditer(text):
                 start, end = match.span("value" if "value" in pattern.groupindex else 0)
                 if not any(_overlap(finding, start, end) for finding in own):
                     own.append(
-                        Finding(
-                            kind, confidence, masked(line.text[start:end], 0, end - start), evidence, start, end - start
-                        )
+                        Finding(kind, confidence, masked(text[start:end], 0, end - start), evidence, start, end - start)
                     )
         found += [finding.at("pixels", line.box) for finding in own]
     return found

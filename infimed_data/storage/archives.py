@@ -1,7 +1,7 @@
 """Zip and tar archives within limits: their lists of members, and each member's bytes as a stream.
 
-Names decide nothing but how a member is called: it is never written to a disk, and only plain files are members. What an
-archive says of its sizes is checked before a byte is unpacked, and held against what comes out.
+Names decide nothing but how a member is called: it is never written to a disk, and only plain files are members. What
+an archive says of its sizes is checked before a byte is unpacked, and held against what comes out.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _tar_members(path: Path, limits: ReadLimits) -> Iterator[Member]:
             count += 1
             if count > limits.max_archive_members:
                 raise SourceError(_too_many("more than that many", limits.max_archive_members))
-            archive.members.clear()  # else every header is kept
+            archive.members.clear()  # type: ignore[attr-defined]  # else every header is kept
             if member.isreg() and not member.issparse() and member.size >= 0:
                 yield Member(member.name, member.offset_data, member.size)
         if 0 < path.stat().st_size - archive.offset < tarfile.BLOCKSIZE:

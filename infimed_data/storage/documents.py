@@ -16,7 +16,8 @@ from infimed_data.schema import Reject
 
 __all__ = ["listed", "spread", "streamed_json", "whole_json"]
 
-_MARKS = re.compile(r"[\"\\{}\[\]]")
+_BRACKET = re.compile(r"[{}\[\]]")
+_INSIDE_QUOTES = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 def whole_json(text: bytes, where: object, *, max_row_bytes: int) -> Iterator[tuple[str | None, Any]]:
@@ -118,31 +119,35 @@ def streamed_json(stream: IO[bytes], where: object, *, max_row_bytes: int) -> It
     def passed(why: str) -> Reject:
         """Goes to the end of the element at hand, by its brackets and quotes alone."""
         nonlocal at
-        start, depth, quoted = base + at, 0, False
-        while True:
-            mark = _MARKS.search(buffer, at)
-            if mark is None:
-                at = len(buffer)
-                if not more():
-                    raise SourceError(f"{where}: ends in the middle (truncated?); fetch it again")
-                continue
-            at = mark.end()
-            if mark.group() == "\\":
-                at += 1
-                while at > len(buffer):
-                    if not more():
-                        raise SourceError(f"{where}: ends in the middle (truncated?); fetch it again")
-            elif mark.group() == '"':
-                quoted = not quoted
-            elif not quoted:
-                depth += 1 if mark.group() in "{[" else -1
-            if depth <= 0 and not quoted:
-                size = base + at - start
-                if why:
-                    return Reject("invalid_json", f"{size:,} characters: {why}")
-                return Reject(
-                    "row_too_large", f"{size:,} characters", f"{max_row_bytes:,} bytes (limits.max_row_bytes)"
-                )
+        start, depth, quoted, ends = base + at, 0, False, False
+        while not ends:
+            if quoted:
+                at = _INSIDE_QUOTES.match(buffer, at).end()  # type: ignore[union-attr]
+                if at < len(buffer) and buffer[at] == '"':
+                    at, quoted, ends = at + 1, False, depth == 0
+                    continue
+            else:
+                stop = buffer.find('"', at)
+                stop = len(buffer) if stop < 0 else stop
+                opened, closed = (sum(buffer.count(mark, at, stop) for mark in marks) for marks in ("{[", "}]"))
+                if closed < depth:
+                    depth += opened - closed
+                else:  # it may end here
+                    for mark in _BRACKET.finditer(buffer, at, stop):
+                        depth += 1 if mark.group() in "{[" else -1
+                        if depth <= 0:
+                            stop, ends = mark.end(), True
+                            break
+                at = stop
+                if ends or at < len(buffer):
+                    at, quoted = (at, False) if ends else (at + 1, True)
+                    continue
+            if not more():
+                raise SourceError(f"{where}: ends in the middle (truncated?); fetch it again")
+        size = base + at - start
+        if why:
+            return Reject("invalid_json", f"{size:,} characters: {why}")
+        return Reject("row_too_large", f"{size:,} characters", f"{max_row_bytes:,} bytes (limits.max_row_bytes)")
 
     def end() -> None:
         nonlocal at

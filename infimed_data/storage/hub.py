@@ -24,7 +24,7 @@ from infimed_data.storage.places import Place
 
 __all__ = ["FetchedPlace", "HubLocation", "HubPlace", "hub_errors", "is_remote"]
 
-ALLOWED = "a local folder or file, or hf://datasets/OWNER/NAME@REVISION/PATH"
+ALLOWED = "a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL that fsspec opens (s3://, https://)"
 FETCHED_AT_ONCE = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _QUOTA = re.compile(r"quota|storage|limit|exceed|payment|too large", re.IGNORECASE)
@@ -53,8 +53,6 @@ class HubLocation:
     @classmethod
     def parse(cls, text: str, *, revision: str | None = None) -> HubLocation:
         """The parts of a location; `revision` is for one that names none. Raises `SourceError`."""
-        if not text.startswith("hf://"):
-            raise SourceError(f"{text}: not read from there; fetch it yourself; allowed: {ALLOWED}")
         from huggingface_hub import parse_hf_uri
         from huggingface_hub.errors import HfUriError
 

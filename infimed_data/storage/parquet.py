@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,13 +26,13 @@ _FEW_BYTES = 64 << 20
 """A batch that cannot be larger is made at once."""
 _MANY_VALUES = 1 << 26
 _VALUES_A_ROW = 1000
-"""A column of a row group with more values than both allow is made to fill the memory: nulls in a list take no space."""
+"""A column of a row group with more values than both allow is made to fill the memory: nulls take no space."""
 
 
 def spared_rows(
     path: Path, group: int, columns: Sequence[str], limits: ReadLimits
 ) -> Iterator[dict[str, Any] | Reject]:
-    """The rows of a row group, of the columns or leaves of columns that are named; one that is too large is a `Reject`.
+    """The rows of a row group, of the named columns or leaves of columns; one that is too large is a `Reject`.
 
     Raises `SourceError` for what cannot be read.
     """
@@ -74,13 +75,18 @@ def _rows(batch: pa.RecordBatch, most: int) -> Iterator[dict[str, Any] | Reject]
     if sum(_bound(column) for column in batch.columns) <= min(_FEW_BYTES, most):
         yield from batch.to_pylist()
         return
-    for row in range(len(batch)):
-        one = batch.slice(row, 1)
-        size = sum(_bound(column) for column in one.columns)
-        if size > most and (size := sum(_exact(column) for column in one.columns)) > most:
+    sizes = np.zeros(len(batch), np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            lengths = pc.binary_length(column.dictionary).take(column.indices)
+            sizes += np.asarray(pc.fill_null(lengths, 0), np.int64)
+        elif _bound(column) > _FEW_BYTES // 64:
+            sizes += [_exact(column.slice(row, 1)) for row in range(len(batch))]
+    for row, size in enumerate(sizes.tolist()):
+        if size > most:
             yield Reject("row_too_large", f"{size:,} bytes", f"{most:,} bytes (limits.max_row_bytes)")
         else:
-            yield from one.to_pylist()
+            yield from batch.slice(row, 1).to_pylist()
 
 
 def _bound(array: pa.Array) -> int:

@@ -105,7 +105,7 @@ class Place:
     def names(self) -> tuple[str, ...]:
         """All files below the root, as sorted relative POSIX paths.
 
-        Without hidden files, links out of the root, and what is no file (a pipe would never end, a device may do anything).
+        Without hidden files, links out of the root, and what is no file: a pipe would never end.
         """
         found = []
         pending = [self.root]
@@ -120,10 +120,14 @@ class Place:
                     continue
                 if entry.is_symlink() and not self._holds(entry.path):
                     continue
-                if entry.is_dir():
+                try:
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
+                except OSError:  # a link that leads to itself
+                    continue
+                if is_folder:
                     if not entry.is_symlink():
                         pending.append(Path(entry.path))
-                elif entry.is_file():
+                elif is_file:
                     found.append(Path(entry.path).relative_to(self.root).as_posix())
         return tuple(sorted(found))
 
@@ -191,8 +195,8 @@ class Place:
     def read(self, ref: str, *, max_bytes: int) -> bytes:
         """The bytes of a file or an archive member.
 
-        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read, and of the rule
-        `READ_FAILED` for what could not be read now, after some tries.
+        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read, and of the
+        rule `READ_FAILED` for what could not be read now, after some tries.
         """
         for pause_s in (*PAUSES_S, None):
             try:

@@ -185,14 +185,13 @@ def _parquet_rows(place: Place, shard: TableShard) -> Iterator[TableRow | tuple[
     told = [leaf for name in shard.file.told for leaf in _told_leaves(parquet, name)]
     number = shard.first_row
     for group in range(shard.start, shard.stop):
-        row = 0
-        for data in spared_rows(place.path(shard.file.name), group, columns + told, place.limits):
+        found = spared_rows(place.path(shard.file.name), group, columns + told, place.limits)
+        for row, data in enumerate(found):
             if isinstance(data, Reject):
                 yield number, data
             else:
                 yield TableRow(data, shard.file.name, number, None, group, row)
             number += 1
-            row += 1
 
 
 def _told_leaves(parquet: pq.ParquetFile, name: str) -> list[str]:

@@ -21,7 +21,7 @@ from infimed_data.teachers.backends import open_backend
 from infimed_data.teachers.cache import Answer, Places, RequestCache
 from infimed_data.teachers.contract import Prompt
 from infimed_data.teachers.keys import asked, request_key
-from infimed_data.teachers.outcomes import Backend, Images, Outcomes
+from infimed_data.teachers.outcomes import Backend, Images, ModelDiedError, Outcomes
 from infimed_data.teachers.settings import Teacher
 
 __all__ = ["Crew", "Delivery", "Member", "crew_size"]
@@ -161,7 +161,6 @@ class Crew:
         self._tasks: set[asyncio.Task[None]] = set()
         # A server has room for so many requests; a model makes batches of whatever waits for it.
         self._room = asyncio.Semaphore(self._share * self._size if teacher.backend != "vllm" else 1 << 30)
-        self._answered = False
         self._losses = 0
         self._closing = False
         self._told = False
@@ -197,9 +196,9 @@ class Crew:
                 except self._ray.exceptions.RayError as gone:
                     error = gone
                 else:
-                    if delivery.error is None or self.name != "vllm" or not self._answered:
+                    if not isinstance(delivery.error, ModelDiedError):
                         return self._taken(delivery, keys)
-                    error = delivery.error  # a model that died takes its worker with it; another is loaded
+                    error = delivery.error  # its worker goes with it, and another is loaded
                 finally:
                     hand.under_way -= 1
                 self.lost += 1
@@ -221,7 +220,6 @@ class Crew:
         if delivery.places is not None:
             self._cache.learn(delivery.places, kept)
         self._losses = 0
-        self._answered = True
         return outcomes
 
     async def _hand(self) -> _Hand | None:
@@ -306,9 +304,10 @@ class Crew:
             self._ray.kill(hand.actor)
         self._hands.clear()
         if self.lost:
+            paid = ", and may have been paid for twice" if self.name == "openai" else ""
             self._connection.say(
                 f"warning: {self._teacher.name}: {self.lost:,} requests were under way when their worker was lost; "
-                "they were made again, and may have been paid for twice"
+                f"they were made again{paid}"
             )
 
 

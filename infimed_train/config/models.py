@@ -198,6 +198,21 @@ class SftConfig(TrainConfig):
     gate: Gate | None = None
     """Says what the training did to answers that it was not trained on."""
 
+    @model_validator(mode="after")
+    def _unseen(self) -> SftConfig:
+        trained = [phase.data for phase in self.phases.values()] or [self.data]
+        for data in trained:
+            if self.gate and (data.path, data.output, data.split) == (
+                self.gate.path,
+                self.gate.output,
+                self.gate.split,
+            ):
+                raise ValueError(
+                    f"gate asks the rows that are trained on ({data.path} {data.output}/{data.split}); "
+                    "allowed: another split or build"
+                )
+        return self
+
 
 class GrpoConfig(TrainConfig):
     """Reinforcement learning with the verifier as the reward."""

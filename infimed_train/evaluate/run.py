@@ -30,7 +30,7 @@ from infimed_train.evaluate.scoring import PREDICTIONS, average, predictions, su
 from infimed_train.evaluate.served import Asked, Served
 from infimed_train.evaluate.tables import as_csv, as_markdown, compared
 from infimed_train.model import load_processor, pixel_limits
-from infimed_train.runs import evaluation_card, pixels_of_run
+from infimed_train.runs import evaluation_card, lineage_of, pixels_of_run
 
 __all__ = ["evaluate"]
 
@@ -91,6 +91,7 @@ def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
             answerer.close()
     card = evaluation_card(identity={"who": who}, config=config.model_dump(mode="json"))
     card |= {"task": "eval", "pixels": pixels, "data": {items.name: items.digest for items in benchmarks}}
+    card |= {"trained_on": lineage_of(config.model)}
     card |= {"prompts": {name: {"name": p.name, "digest": p.digest} for name, p in prompts.items()}}
     return _report(config, folder, rows, card)
 

@@ -1,6 +1,6 @@
 """What a training leaves behind: a folder with its card, curves, whole checkpoints and a whole model."""
 
-from infimed_train.runs.card import evaluation_card, pixels_of_run, training_card
+from infimed_train.runs.card import evaluation_card, lineage_of, pixels_of_run, training_card
 from infimed_train.runs.curves import write_curves
 from infimed_train.runs.folder import RunFolder
 from infimed_train.runs.resume import resuming
@@ -10,6 +10,7 @@ __all__ = [
     "RunFolder",
     "evaluation_card",
     "is_main",
+    "lineage_of",
     "pixels_of_run",
     "resuming",
     "run_trainer",

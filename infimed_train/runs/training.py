@@ -15,7 +15,7 @@ from infimed_train.runs.card import peak_flops
 from infimed_train.runs.curves import write_curves
 from infimed_train.runs.folder import RunFolder, replace_folder
 
-__all__ = ["is_main", "run_trainer", "wait_for_everyone"]
+__all__ = ["is_main", "mfu_of", "run_trainer", "wait_for_everyone", "watch_of"]
 
 Say = Callable[[str], None]
 
@@ -40,7 +40,7 @@ def run_trainer(trainer: Any, folder: RunFolder, card: dict[str, Any], say: Say)
     """
     checkpoint = folder.checkpoint(say)
     folder.write_card(card)
-    watch = _watch(folder, trainer)
+    watch = watch_of(folder, trainer)
     trainer.add_callback(watch)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -79,13 +79,13 @@ def _save_whole(trainer: Any, folder: RunFolder, card: dict[str, Any]) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
-def _watch(folder: RunFolder, trainer: Any) -> Any:
-    """A callback that marks whole checkpoints, draws the curves and measures throughput."""
+def watch_of(folder: RunFolder, trainer: Any, clock: Callable[[], float] = time.perf_counter) -> Any:
+    """A callback that marks whole checkpoints, draws the curves and measures throughput by `clock` (seconds)."""
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc,unused-ignore]
         def __init__(self) -> None:
-            self._started = time.perf_counter()
+            self._started = clock()
             self._ended: float | None = None
             self._first_step = 0
             self._steps = 0
@@ -93,25 +93,23 @@ def _watch(folder: RunFolder, trainer: Any) -> Any:
             self._tokens = 0.0
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            self._started, self._first_step = time.perf_counter(), state.global_step
-            self._first_tokens = float(state.num_input_tokens_seen or 0)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
-            self._tokens = max(self._tokens, float((logs or {}).get("num_tokens") or 0))
+            self._started, self._first_step = clock(), state.global_step
+            self._first_tokens = _tokens_seen(trainer, state)
 
         def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             folder.mark(folder.path / f"checkpoint-{state.global_step}")
             write_curves_of(trainer, folder)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            self._ended, self._steps = time.perf_counter(), state.global_step - self._first_step
+            self._ended, self._steps = clock(), state.global_step - self._first_step
+            self._tokens = _tokens_seen(trainer, state)
 
         def alarms(self) -> list[str]:
             names = {name for entry in trainer.state.log_history for name in entry if name.startswith("alarms/")}
             return sorted(name.removeprefix("alarms/") for name in names)
 
         def throughput(self) -> dict[str, float | None]:
-            seconds = max((self._ended or time.perf_counter()) - self._started, 1e-9)
+            seconds = max((self._ended or clock()) - self._started, 1e-9)
             arguments = trainer.args
             batch = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
             tokens = max(0.0, self._tokens - self._first_tokens)
@@ -120,21 +118,33 @@ def _watch(folder: RunFolder, trainer: Any) -> Any:
                 "steps_per_s": self._steps / seconds,
                 "samples_per_s": self._steps * batch / seconds,
                 "tokens_per_s": tokens / seconds,
-                "mfu": _mfu(trainer, tokens / seconds),
+                "mfu": mfu_of(trainer, tokens / seconds, gpu=_gpu()),
                 "peak_memory_gib": _peak_memory_gib(),
             }
 
     return Watch()
 
 
-def _mfu(trainer: Any, tokens_per_s: float) -> float | None:
-    """Share of the GPUs' peak that forward and backward of the language model need; None on a CPU and for GRPO."""
+def _tokens_seen(trainer: Any, state: Any) -> float:
+    """Tokens so far: TRL's SFT counts those of this process's run, its GRPO keeps the count in the state."""
+    return float(getattr(trainer, "_total_train_tokens", 0) or state.num_input_tokens_seen or 0)
+
+
+def _gpu() -> str | None:
+    """Name of the GPU; None on a CPU."""
     import torch
 
-    if not torch.cuda.is_available() or hasattr(trainer, "reward_funcs"):
-        return None
-    peak = peak_flops(torch.cuda.get_device_name())
-    if peak is None:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def mfu_of(trainer: Any, tokens_per_s: float, *, gpu: str | None) -> float | None:
+    """Share of the GPUs' peak that forward and backward of the language model need; None for GRPO and unknown GPUs.
+
+    A token costs 2 operations a weight forward and 2 back to its inputs, and 2 more for each weight that is trained.
+    The vision tower is left out, so the share is a little too low where there are many pictures.
+    """
+    peak = None if gpu is None else peak_flops(gpu)
+    if peak is None or hasattr(trainer, "reward_funcs"):
         return None
     weights = [(p.numel(), p.requires_grad) for n, p in trainer.model.named_parameters() if tower_of(n) == "language"]
     flops = sum(count * (6 if trained else 4) for count, trained in weights)

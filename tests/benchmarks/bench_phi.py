@@ -1,6 +1,6 @@
 """The search for protected health information: what it finds of what is planted, and where nothing is, and its cost.
 
-python tests/benchmarks/bench_phi.py [--real FOLDER_OF_REAL_DATA] [--ocr]
+python tests/benchmarks/bench_phi.py [--real FOLDER_OF_REAL_DATA] [--ocr --step 4]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from PIL import Image
 from planted_phi import CLEAN, HEADERS, burned_in, planted_texts, with_header
 
 from infimed_data.images.pixels import decode
+from infimed_data.images.shrinking import luminance
 from infimed_data.phi.headers import find_in_headers
 from infimed_data.phi.lettering import find_lettering
 from infimed_data.phi.pictures import find_in_pixels
@@ -99,13 +100,11 @@ def _drawn_pictures() -> Iterator[tuple[str, Any]]:
 
 
 def _grey(data: bytes) -> Any:
-    from infimed_data.images.shrinking import luminance
-
-    pixels = decode(data, max_pixels=PIXELS).pixels
+    pixels: Any = decode(data, max_pixels=PIXELS).pixels
     return pixels if pixels.dtype == np.uint8 else luminance(pixels)
 
 
-def real(folder: Path, *, ocr: bool) -> None:
+def real(folder: Path, *, ocr: bool, step: int) -> None:
     """Findings in real data, where hardly a text holds an identifier, and the speed of both searches."""
     total: Counter[tuple[str, str]] = Counter()
     rows = size = spent = 0.0
@@ -125,7 +124,8 @@ def real(folder: Path, *, ocr: bool) -> None:
     pictures: Counter[str] = Counter()
     kinds: Counter[tuple[str, str]] = Counter()
     spent = pixels = 0.0
-    for path in [*sorted(folder.glob("medpix/**/*.png")), *sorted(folder.glob("vqa_rad/*/*.jpg"))]:
+    paths = [*sorted(folder.glob("medpix/**/*.png")), *sorted(folder.glob("vqa_rad/*/*.jpg"))]
+    for path in paths[::step]:
         data = path.read_bytes()
         picture = decode(data, max_pixels=PIXELS)
         start = time.process_time()
@@ -163,13 +163,14 @@ def _texts(value: Any) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", type=Path)
+    parser.add_argument("--step", type=int, default=1, help="every so-manieth picture only")
     parser.add_argument("--ocr", action="store_true", help="read what is burned in, with the extra `ocr`")
     asked = parser.parse_args()
     texts()
     headers()
-    lettering(list(_drawn_pictures()), ocr=asked.ocr)
+    lettering(list(_drawn_pictures())[:: asked.step], ocr=asked.ocr)
     if asked.real:
-        real(asked.real, ocr=asked.ocr)
+        real(asked.real, ocr=asked.ocr, step=asked.step)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ answer that was on disk when something was killed may be asked for again. Not co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,22 +41,35 @@ HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "he
 class Machines:
     """The cluster: a head without processors, and two machines with two each."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: Mapping[str, int]) -> None:
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 0, "_system_config": HEALTH, "object_store_memory": 80 << 20},
+            head_node_args={"num_cpus": 0, "_system_config": dict(health), "object_store_memory": 80 << 20},
         )
         self.nodes = [self.add() for _ in range(2)]
 
     def add(self) -> Any:
-        """One more machine."""
-        return self.cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
+        """One more machine; on a busy one a start may take longer than Ray waits."""
+        for last in (False, False, True):
+            try:
+                return self.cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
+            except Exception:
+                if last:
+                    raise
+        return None
 
     def lose(self, number: int) -> None:
-        """Ends a machine at once, with all its processes; another joins."""
+        """Ends a machine at once, with all its processes."""
+        raylet = self.nodes[number].all_processes["raylet"][0].process.pid
+        for pid in [raylet, *children_of(raylet)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def mend(self, number: int) -> None:
+        """Sweeps a lost machine away; another joins."""
         self.cluster.remove_node(self.nodes[number], allow_graceful=False)
         self.nodes[number] = self.add()
 
@@ -65,11 +79,40 @@ class Machines:
         return str(self.cluster.address)
 
 
+def children_of(parent: int) -> list[int]:
+    """Processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
 class Ended(NamedTuple):
     """A build that ended by itself."""
 
     folder: Path
     wall_s: float
+
+
+class Moment(NamedTuple):
+    """When something is killed: after so many seconds, or after so many answers of the teacher."""
+
+    after_s: float
+    answers: int | None
+
+    def __str__(self) -> str:
+        return f"{self.after_s:5.1f} s" if self.answers is None else f"{self.answers} answers"
+
+
+def moments(count: int, wall_s: float, answers: int, draw: random.Random) -> list[Moment]:
+    """One in each of as many equal parts of the build's time; every second one of the teacher's answers instead."""
+    shares = [(at + draw.random()) / count for at in range(count)]
+    return [
+        Moment(share * wall_s, None if at % 2 == 0 else int(draw.random() * answers)) for at, share in enumerate(shares)
+    ]
 
 
 def command(folder: Path, manifest: str, name: str, shard_bytes: int, processes: int) -> list[str]:
@@ -141,6 +184,10 @@ class Trials:
         return f"{len(kept):,} answers kept, {len(again)} of them asked again, {twice} requests lost under way"
 
 
+Kill = Callable[[Any], tuple[str, Callable[[], None]]]
+"""Kills something; returns what, and how to mend it."""
+
+
 def run_equal(trials: Trials) -> str:
     """Builds with local and Ray engines of several sizes and shards; returns the one digest."""
     found: dict[str, list[str]] = {}
@@ -165,18 +212,24 @@ def run_equal(trials: Trials) -> str:
     return next(iter(found))
 
 
-def killed(trials: Trials, whole: str, after_s: float, kill: Callable[[Any], str], *, rerun: bool) -> str:
-    """One kill at `after_s`; the build goes on, or is run again. Raises where its bytes differ."""
+def killed(trials: Trials, whole: str, moment: Moment, kill: Kill, *, rerun: bool) -> str:
+    """One kill at a moment; the build goes on, or is run again. Raises where its bytes differ."""
     name = trials.fresh()
     since = time.monotonic()
     process = started(trials.folder, "chaos.yaml", name)
-    while time.monotonic() < since + after_s and process.poll() is None:
+    while process.poll() is None:
+        if moment.answers is None and time.monotonic() >= since + moment.after_s:
+            break
+        if moment.answers is not None and sum(trials.script.answered.values()) >= moment.answers:
+            break
         time.sleep(0.01)
     late = process.poll() is not None
-    told = kill(process)
-    time.sleep(2 * LATENCY_S)
+    told, mend = kill(process)
+    if rerun:
+        time.sleep(2 * LATENCY_S)  # until workers have noticed too
     work = trials.folder / f"work-{name}"
     kept = kept_requests(work) if (work / "teacher_cache").is_dir() else set()
+    mend()
     if rerun and not late:
         process.communicate()
         since = time.monotonic()
@@ -185,6 +238,10 @@ def killed(trials: Trials, whole: str, after_s: float, kill: Callable[[Any], str
     if digest(done.folder) != whole:
         raise SystemExit(f"trial {name}: {done.folder} differs")
     asked = trials.settle(kept)
+    log = (trials.folder / f"{name}.log").read_text()
+    for line in log.splitlines():
+        if line.startswith("warning") and "lost" in line:
+            print(f"    {line}")
     return f"{told}{' (after the build)' if late else ''}: same digest, ended after {done.wall_s:.1f} s; {asked}"
 
 
@@ -195,11 +252,12 @@ def main() -> int:
     parser.add_argument("--drivers", type=int, default=5, help="kills of the build's own process")
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--equal", action="store_true", help="also compare engines and shard sizes")
+    parser.add_argument("--slowly", action="store_true", help="lost machines are noticed as late as Ray does by itself")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
     draw = random.Random(given.seed)
     script = Script(latency_s=LATENCY_S, answer=Known())
-    machines = Machines()
+    machines = Machines({} if given.slowly else HEALTH)
     with tempfile.TemporaryDirectory(prefix="chaos-ray-") as place, serving(script) as url:
         trials = Trials(Path(place), url, script, machines, given.rows)
         whole = run_equal(trials) if given.equal else ""
@@ -211,22 +269,21 @@ def main() -> int:
             raise SystemExit("the undisturbed build on Ray differs")
         print(f"seed {given.seed}; undisturbed: {done.wall_s:.1f} s, {(trials.folder / f'{name}.log').read_text()}")
 
-        def lose_machine(process: Any) -> str:
+        def lose_machine(process: Any) -> tuple[str, Callable[[], None]]:
             number = draw.randrange(2)
             machines.lose(number)
-            return f"machine {number} lost"
+            return f"machine {number} lost", lambda: machines.mend(number)
 
-        def kill_driver(process: Any) -> str:
+        def kill_driver(process: Any) -> tuple[str, Callable[[], None]]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            return "build killed"
+            return "build killed", lambda: None
 
-        moments = [(at + draw.random()) / max(1, given.nodes) * done.wall_s for at in range(given.nodes)]
-        for after_s in moments:
-            print(f"{after_s:5.1f} s: {killed(trials, whole, after_s, lose_machine, rerun=False)}", flush=True)
-        moments = [(at + draw.random()) / max(1, given.drivers) * done.wall_s for at in range(given.drivers)]
-        for after_s in moments:
-            print(f"{after_s:5.1f} s: {killed(trials, whole, after_s, kill_driver, rerun=True)}", flush=True)
+        answers = sum(script.answered.values())
+        for moment in moments(given.nodes, done.wall_s, answers, draw):
+            print(f"{moment}: {killed(trials, whole, moment, lose_machine, rerun=False)}", flush=True)
+        for moment in moments(given.drivers, done.wall_s, answers, draw):
+            print(f"{moment}: {killed(trials, whole, moment, kill_driver, rerun=True)}", flush=True)
         print(
             f"{given.nodes} machines lost, {given.drivers} builds killed: one digest; {trials.sent:,} requests, "
             f"{trials.again} sent again whose answer was kept, {trials.lost} under way when their sender was lost"

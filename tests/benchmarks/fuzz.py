@@ -2,10 +2,10 @@
 
     python tests/benchmarks/fuzz.py images --minutes 30 --keep fuzz
 
-Needs atheris (`pip install atheris`; Python 3.11 to 3.13) beside this project. `KEEP/TARGET/corpus` grows from run to run,
-`KEEP/TARGET/crashes` has the input of each finding: give one again with `--input FILE` to see its traceback. The run
-goes on after a finding: one fault counts once, by where it was raised. A hang or a crash of the interpreter ends the
-process, and the rest of the time goes to another. Not collected by pytest.
+Needs atheris (`pip install atheris`; Python 3.11 to 3.13) beside this project. `KEEP/TARGET/corpus` grows from run to
+run, `KEEP/TARGET/crashes` has the input of each finding: give one again with `--input FILE` to see its traceback. The
+run goes on after a finding: one fault counts once, by where it was raised. A hang or a crash of the interpreter ends
+the process, and the rest of the time goes to another. Not collected by pytest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-HANGS_S = 20
+HANGS_S = 60
 """Seconds for one input, from which on it counts as a hang."""
 MEMORY_MB = 3000
 FOLLOWED = {"images": ("PIL",), "manifest": ("ruamel",), "html": ("jinja2",)}
@@ -37,7 +37,7 @@ def place_of(error: BaseException) -> str:
 
 def fuzz(target: str, keep: Path, seconds: int, max_len: int) -> None:
     """Runs in this process until the time is over; atheris ends the process."""
-    import atheris
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
@@ -117,7 +117,8 @@ def main() -> int:
         command = [sys.executable, str(Path(__file__).resolve()), given.target, "--inside", "--keep", str(given.keep)]
         command += ["--minutes", str(left / 60), "--max-len", str(given.max_len)]
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False,
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
         )  # fmt: skip
         text = done.stdout.decode("utf-8", "backslashreplace")
         outputs += text

@@ -77,8 +77,8 @@ class _Values:
         """A lock of such a build."""
         text = self._text
         source = {
-            "source": text(), "split": text(), "adapter": "medqa", "category": text(), "license": text(), "revision": text(),
-            "rows_read": 1, "rejected": 0, "dropped": 0, "kept": 1,
+            "source": text(), "split": text(), "adapter": "medqa", "category": text(), "license": text(),
+            "revision": text(), "rows_read": 1, "rejected": 0, "dropped": 0, "kept": 1,
         }  # fmt: skip
         leaks = dict.fromkeys(("same_item", "same_image"), 1)
         stratum = {"stratum": text(), "asked": 1, "available": 2, "realised": 1, "why": text()}

@@ -44,16 +44,18 @@ from infimed_data.storage.tables import plan_shards
 from infimed_data.verify import OUTCOMES, REASONS, Gold, verify
 from infimed_data.verify.verdict import LABELS
 
-__all__ = ["TARGETS", "Draws", "Target"]
+__all__ = ["TARGETS", "Draws", "Target", "seeds"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAX_PIXELS = 1 << 20
 PIECES = (
     "", " ", "yes", "no", "A", "B", "1", "-1", "0.5", "1e999", "nan", "None", "<image>", "<image>\n", "<think>",
-    "</think>", "<answer>", "</answer>", "\\boxed{", "}", "{", "[", "'", '"', "['a', 'b']", '{"A": "x"}', "\x00", "\x1b[31m",
-    "\u202e", "\ud800", "\U0001f600", "../../etc/passwd", "a.png", "images/b.jpg", "c.zip!d.png", "data:image/png;base64,AAAA",
-    "A. x\nB. y", "(A) x (B) y", "答案是", "左", "No", "human", "gpt", "user", "assistant", "system", "en", "zh", "a\tb",
-    "1" * 5000, "|", "a|b", ",", "A,B", "=1+1", "https://e.org/?X-Amz-Signature=1", "\r\n", "\u2028", "x" * 300, "(" * 300,
+    "</think>", "<answer>", "</answer>", "\\boxed{", "}", "{", "[", "'", '"', "['a', 'b']", '{"A": "x"}', "\x00",
+    "\x1b[31m", "\u202e", "\ud800", "\U0001f600", "../../etc/passwd", "a.png", "images/b.jpg", "c.zip!d.png",
+    "data:image/png;base64,AAAA", "A. x\nB. y", "(A) x (B) y", "答案是", "左", "No", "human", "gpt", "user",
+    "assistant", "system", "en", "zh", "a\tb", "1" * 5000, "|", "a|b", ",", "A,B", "=1+1", "https://e.org/?X-Amz-Signature=1",
+    "\r\n", "\u2028", "x" * 300, "(" * 300, "</script><script>", "<img src=x onerror=1>", "'\"><b>", "{{ 7 * 7 }}",
+    "![i](u)", "[x](http://e)", "`", "\x1b]8;;u\x07", "-->", "&lt;", "\x85", "\ufeff", "a" + "\u0301" * 50,
 )  # fmt: skip
 """Texts that something in a reader, a verifier or a page reacts to."""
 
@@ -92,9 +94,9 @@ class Draws:
         """A text: of `words`, of `PIECES`, of any characters, or some of these after another."""
         kind = self.below(8)
         if kind <= 1 and words:
-            return self.one(words)
+            return str(self.one(words))
         if kind <= 3:
-            return self.one(PIECES)
+            return str(self.one(PIECES))
         if kind == 4:
             return self.bytes().decode("utf-8", "surrogateescape" if self.below(8) == 7 else "replace")
         if kind == 5:
