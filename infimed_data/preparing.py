@@ -100,9 +100,10 @@ def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: Engine,
     indexes = [found.rows for found in searched] or indexes
     named = zip(parts, indexes, strict=True)
     rows = gather([(part.source, part.split, index) for part, index in named], manifest)
+    memory = Memory(manifest.memory_limit)
     compared = compare(
         rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at,
-        task_bytes=Memory(manifest.memory_limit).task_bytes(options.processes), quiet=options.quiet,
+        task_bytes=memory.task_bytes(memory.processes(options.processes)), quiet=options.quiet,
     )  # fmt: skip
     engine.renew()  # the next workers start fresh; these hold what the stages before needed
     pa.default_memory_pool().release_unused()

@@ -163,15 +163,36 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
         )
     card = training_card(identity=identity, config=dumped, data=rows.digest, pixels=pixel_limits(processor))
     card |= {"task": "grpo", "rows": len(table), "max_steps": arguments.max_steps}
+
+    def make() -> Any:
+        trainer = _trainer(loaded, config, arguments, functions, table, held_out, processor)
+        judge.training = lambda: bool(trainer.model.training)
+        return trainer
+
+    model_folder = run_trainer(make, folder, card, say)
+    if arguments.log_completions and is_main():
+        _write_page(folder.path, say)
+    return model_folder
+
+
+def _trainer(
+    loaded: Loaded,
+    config: GrpoConfig,
+    arguments: Any,
+    functions: Sequence[Any],
+    table: Any,
+    held_out: Any,
+    processor: Any,
+) -> Any:
     model = load_model(config, arguments, where=loaded.place("model"))
     arguments.model_init_kwargs = None
     freeze(model, config.freeze, loaded.place("freeze"))
     _leave_out_undecided_rows_from_the_log()
     try:
-        trainer = mixed_grpo_trainer()(
+        return mixed_grpo_trainer()(
             model=model,
             args=arguments,
-            reward_funcs=functions,
+            reward_funcs=list(functions),
             train_dataset=table,
             eval_dataset=held_out,
             processing_class=processor,
@@ -179,11 +200,6 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
         )
     except (ValueError, ImportError, NotImplementedError, ConnectionError) as error:
         raise TrainError(f"{loaded.place('trl')}: trl: {' '.join(str(error).split())}") from None
-    judge.training = lambda: bool(trainer.model.training)
-    model_folder = run_trainer(trainer, folder, card, say)
-    if arguments.log_completions and is_main():
-        _write_page(folder.path, say)
-    return model_folder
 
 
 def _write_page(run: Path, say: Say) -> None:

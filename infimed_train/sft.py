@@ -93,7 +93,7 @@ def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Bef
     if before is not None:
         folder.write_card(card)
         before()
-    return run_trainer(_trainer(loaded, config, arguments, table, held_out, processor), folder, card, say)
+    return run_trainer(lambda: _trainer(loaded, config, arguments, table, held_out, processor), folder, card, say)
 
 
 def sft_rows(config: SftConfig, rows: Rows, processor: Any, say: Say, *, seed: int, where: str) -> Any:

@@ -265,6 +265,7 @@ class World:
 
 MANIFEST = """
 name: ward
+root: data
 PHI
 sources:
   notes: {adapter: chat, location: notes.jsonl, category: medical_text, license: CC0-1.0}
@@ -286,7 +287,9 @@ def _talk(number: int, asked: str, replied: str = "Rest and fluids.") -> dict[st
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("ward")
+    ward = tmp_path_factory.mktemp("ward")
+    folder = ward / "data"  # apart from the builds, whose cards have pictures
+    folder.mkdir()
     rows = [
         _talk(1, "What helps against a cough?"),
         _talk(2, "Patient name: Maria Lopez, MRN: 00471193. What helps?"),
@@ -322,7 +325,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (images / "exam.png").write_bytes(drawn("slide", 1))
     test = {**films[0], "qid": 9, "image_name": "exam.png", "question": "Which stain is this?", "answer": "H and E"}
     (folder / "films" / "testset.json").write_text(json.dumps([test]), "utf-8")
-    return World(folder)
+    return World(ward)
 
 
 @pytest.fixture(scope="module")
@@ -437,6 +440,11 @@ def test_any_number_of_processes_gives_the_same_bytes(world: World, quarantined:
         assert (again / name).read_bytes() == (quarantined / name).read_bytes()
 
 
+def test_a_lock_builds_the_same_again(world: World, quarantined: Path) -> None:
+    options = BuildOptions(world.folder / "again", world.folder / "work", 1, world.folder / "data", True)
+    assert run_build(quarantined / "lock.json", options, lambda line: None).name == quarantined.name
+
+
 def test_off_is_the_default_changes_no_digest_and_is_said(world: World, tmp_path: Path) -> None:
     without = load_manifest(world.manifest("", "none"))[0]
     assert without.phi == Phi(action="off") == load_manifest(world.manifest("phi: off", "off"))[0].phi
@@ -467,11 +475,11 @@ def test_a_wrong_setting_is_one_line_with_its_place(world: World, phi: str, line
     with pytest.raises(ManifestError) as error:
         load_manifest(world.manifest(phi, "wrong"))
     assert len(error.value.problems) == 1 and line in error.value.problems[0]
-    assert error.value.problems[0].startswith(f"{world.folder / 'wrong.yaml'}:3: ")
+    assert error.value.problems[0].startswith(f"{world.folder / 'wrong.yaml'}:4: ")
 
 
 def test_reading_without_the_extra_is_refused_before_anything_runs(world: World) -> None:
     if not missing_reader(""):
         pytest.skip("the extra `ocr` is installed")
-    with pytest.raises(ManifestError, match=r"m\.yaml:3: phi\.ocr: needs the extra `ocr`: pip install"):
+    with pytest.raises(ManifestError, match=r"m\.yaml:4: phi\.ocr: needs the extra `ocr`: pip install"):
         world.build("phi: {action: report, ocr: true}")

@@ -60,15 +60,13 @@ def tiny_qwen(
     token_ids = {token: number for number, token in enumerate(vocabulary)}
     tokenizer = Qwen2Tokenizer(
         vocab=token_ids,
-        merges=merges,
+        merges=merges,  # type: ignore[arg-type,unused-ignore]
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=list(SPECIAL_TOKENS),
     )
     processor = Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call,unused-ignore]
-        image_processor=Qwen2VLImageProcessor(
-            patch_size=patch_px, min_pixels=min_pixels, max_pixels=max_pixels
-        ),
+        image_processor=Qwen2VLImageProcessor(patch_size=patch_px, min_pixels=min_pixels, max_pixels=max_pixels),
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=(files("trl") / "chat_templates" / "qwen2_5_vl.jinja").read_text(encoding="utf-8"),
@@ -103,8 +101,8 @@ def tiny_qwen(
         vision_start_token_id=token_ids["<|vision_start|>"],
         vision_end_token_id=token_ids["<|vision_end|>"],
         tie_word_embeddings=True,
-        initializer_range=initializer_range,
     )
+    config.initializer_range = initializer_range
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Qwen2_5_VLForConditionalGeneration(config)  # type: ignore[no-untyped-call,unused-ignore]

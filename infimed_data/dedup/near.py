@@ -40,7 +40,7 @@ from infimed_data.dedup.join import (
 from infimed_data.dedup.shingles import HASH_BITS, DocPart, Shingled, shingles_of_part
 from infimed_data.engine import Engine
 from infimed_data.storage.arrays import map_array, save_array
-from infimed_data.storage.stages import read_table, write_table
+from infimed_data.storage.stages import read_table, replacing, write_table
 from infimed_data.words import mixed
 
 __all__ = ["LONG_TEXTS", "SHORT_TEXTS", "Near", "Regime", "near_duplicates"]
@@ -303,6 +303,7 @@ def _rank(
     for task, rows, end in zip(tasks, own, ends, strict=True):
         bitmaps[ranks[rows]] = map_array(task.out.with_suffix(".maps.npy"))
         save_array(task.out.with_suffix(".ranks.npy"), ranks[task.first_row : end])
+    bitmaps.flush()  # other machines read the file
     return docs
 
 
@@ -326,7 +327,8 @@ def _gather(task: _Task) -> int:
     """Writes the shingles of the chosen rows, one after the other."""
     rows = _chosen(task)
     count = 0
-    with task.out.with_suffix(".shingles").open("wb") as file:
+    out = task.out.with_suffix(".shingles")
+    with replacing(out, durable=False) as temporary, temporary.open("wb") as file:
         for first, batch in _shingled(task):
             own = batch.digests[_marked(rows, first, batch.rows)[batch.owners]]
             file.write(own.data)

@@ -68,7 +68,11 @@ def open_reader() -> Reader:
     return read
 
 
-_NUMBER = re.compile(r"(?<![A-Za-z0-9.])(?=(?:[-/]?[0-9]){6})[A-Z]{0,3}[0-9][0-9\-/]{5,14}(?![A-Za-z0-9.])")
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9.\-/])(?![0-9]{1,2}[-/](?:19|20)[0-9]{2}\b)(?=(?:[-/]?[A-Z]{0,3}[0-9]){6})[A-Z]{0,3}[0-9]"
+    r"[0-9\-/]{5,14}(?![A-Za-z0-9.\-/])"
+)
+"""No part of a longer name (`...-4e42-b132-...`), and no month and year."""
 _FAMILY_FIRST = re.compile(r"^[A-Z][A-Z'\-]{1,20},\s?[A-Z][A-Za-z'\-]{1,20}(?: [A-Z]\.?)?\b")
 _MAKER = re.compile(
     r"(?i:uploader|uploaded by|source|courtesy of|author)\s?[:：]?\s?(?P<value>[A-Z][a-z]+ ?[A-Z][A-Za-z. ]{2,40})"

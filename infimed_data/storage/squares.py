@@ -34,15 +34,19 @@ def gather_squares(folder: Path, digests: pa.Array, parts: Sequence[Path], known
     """Writes the squares of `digests` (distinct, sorted) into `folder`, each from one of the `parts`, or from one of
     the folders `known` that have theirs already. Raises `KeyError` where none has it.
     """
+    wanted = _bytes(digests)
     found = np.zeros(len(digests), np.bool_)
     squares = np.lib.format.open_memmap(
         folder / "squares.npy", mode="w+", dtype=np.uint8, shape=(len(digests), side, side)
     ) if len(digests) else np.zeros((0, side, side), np.uint8)  # fmt: skip
     for own, planes in _sources(parts, known, side):
-        rows = pc.index_in(digests, value_set=own).fill_null(-1).to_numpy()
-        for at in np.flatnonzero((rows >= 0) & ~found):
-            squares[at] = planes[rows[at]]
-        found |= rows >= 0
+        if not (len(own) and len(wanted)):
+            continue
+        names = _bytes(own)
+        rows = np.minimum(wanted.searchsorted(names), len(wanted) - 1)
+        for at in np.flatnonzero((wanted[rows] == names) & ~found[rows]):
+            squares[rows[at]] = planes[at]
+            found[rows[at]] = True
     if not found.all():
         raise KeyError(digests[int(np.flatnonzero(~found)[0])].as_py())
     if not len(digests):
@@ -57,6 +61,10 @@ def _sources(parts: Sequence[Path], known: Sequence[Path], side: int) -> Iterato
         yield table.column("digest").combine_chunks(), np.frombuffer(data, np.uint8).reshape(len(table), side, side)
     for folder in known:
         yield _digests_in(folder), map_squares(folder)
+
+
+def _bytes(digests: pa.Array) -> NDArray[np.bytes_]:
+    return np.array(digests.to_pylist(), np.bytes_)
 
 
 def map_squares(folder: Path) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infimed_train.errors import TrainError, storage_error
+from infimed_train.errors import StorageError, TrainError, storage_error
 from infimed_train.model import tower_of
 from infimed_train.runs.card import peak_flops
 from infimed_train.runs.curves import write_curves
@@ -33,16 +33,17 @@ def wait_for_everyone() -> None:
         PartialState().wait_for_everyone()
 
 
-def run_trainer(trainer: Any, folder: RunFolder, card: dict[str, Any], say: Say) -> Path:
-    """Trains, and returns the folder of the finished model.
+def run_trainer(make: Callable[[], Any], folder: RunFolder, card: dict[str, Any], say: Say) -> Path:
+    """Trains with the trainer that `make` returns, and returns the folder of the finished model.
 
     Raises `TrainError` or `StorageError` in one line for what a user can mend: memory, disk, an image that breaks.
     """
-    checkpoint = folder.checkpoint(say)
-    folder.write_card(card)
-    watch = watch_of(folder, trainer)
-    trainer.add_callback(watch)
     try:
+        trainer = make()  # which already takes a first row, with its images
+        checkpoint = folder.checkpoint(say)
+        folder.write_card(card)
+        watch = watch_of(folder, trainer)
+        trainer.add_callback(watch)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         if trainer.state.global_step == 0:
             raise TrainError("no step was made: the rows do not fill one batch; lower the batch or take more rows")
@@ -51,7 +52,7 @@ def run_trainer(trainer: Any, folder: RunFolder, card: dict[str, Any], say: Say)
         write_curves_of(trainer, folder)
         _save_whole(trainer, folder, card)
         folder.write_card(card)
-    except TrainError:
+    except (TrainError, StorageError):
         raise
     except Exception as error:
         raise _explained(error, folder) or error from None

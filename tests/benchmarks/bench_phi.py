@@ -122,6 +122,7 @@ def real(folder: Path, *, ocr: bool, step: int) -> None:
     print(f"  {rows / spent:,.0f} rows/s, {size / spent / 1e6:.0f} MB/s of CPU")
     reader = open_reader() if ocr else None
     pictures: Counter[str] = Counter()
+    inner: Counter[str] = Counter()
     kinds: Counter[tuple[str, str]] = Counter()
     spent = pixels = 0.0
     paths = [*sorted(folder.glob("medpix/**/*.png")), *sorted(folder.glob("vqa_rad/*/*.jpg"))]
@@ -137,6 +138,14 @@ def real(folder: Path, *, ocr: bool, step: int) -> None:
         pictures["with lettering"] += bool(in_pixels)
         pictures["with a header"] += bool(in_headers)
         kinds.update({(f.kind, f.confidence) for f in (*in_headers, *in_pixels)})
+        if reader is not None:
+            height, width = picture.pixels.shape
+            part = np.ascontiguousarray(picture.pixels[height // 6 : -height // 6, width // 6 : -width // 6])
+            if not reader(part):
+                inner["read as empty"] += 1
+                inner["flagged all the same"] += bool(find_lettering(part))
+    if reader is not None:
+        print(f"real pictures, the inner two thirds alone: {dict(inner)}")
     print(f"real pictures: {dict(pictures)}; pictures by kind {dict(sorted(kinds.items()))}")
     print(f"  {1000 * spent / pictures['all']:.1f} ms of CPU a picture, {1e9 * spent / pixels:.0f} ms a megapixel")
 

@@ -1,212 +1,92 @@
-"""Proof that it learns: a Qwen2.5-VL of under a million parameters, made on the spot, on the drawn world of the demo.
+"""Proof that it learns: a Qwen2.5-VL of 0.3M parameters, made on the spot, on the drawn world of the demo.
 
-    python tests/benchmarks/train_world.py --out world [--sft-steps 5000] [--grpo-steps 450]
+    python tests/benchmarks/train_world.py --out world
+    python tests/benchmarks/train_world.py --out world --server "vllm serve {model} --port {port} --dtype float32"
 
-Heads with marks in them, and three questions whose answer needs the picture: side (2 answers), count (3), shape (3).
-SFT goes from chance to what it reaches on pictures it has not seen, beside the same questions about an even
-grey; GRPO goes on from an SFT that was stopped early. Everything runs through `infimed-data build` and
-`infimed-train sft`, `grpo` and `eval`. The last lines are the results; curves lie in the runs' folders.
+Heads with marks in them, and three questions whose answer needs the picture: side, count and shape. SFT goes from
+chance to what it reaches on pictures it has not seen, beside the same questions about an even grey. GRPO goes on from
+an SFT that was stopped early. With a server's start command, the result of GRPO becomes its own teacher: it learns to
+write down what it sees, reasons about new pictures, and is trained on what the verifier accepts. Everything runs
+through `infimed-data build` and `infimed-train sft`, `grpo` and `eval`. Results are printed, and written to
+`results.html`, `curves.png` and `curves.parquet`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(PROJECT / "sample_data"), str(PROJECT / "tests")]
-
-from phantoms import SIDES, Finding, Scene, Shape, draw_scene  # noqa: E402
-from tiny_qwen import tiny_qwen  # noqa: E402
-
-SHAPES: tuple[Shape, ...] = ("disc", "ring", "bar")
-QUESTIONS = ("Side?", "Count?", "Shape?")
-SIZE_PX = 112
-CHANCE = (1 / 2 + 1 / 3 + 1 / 3) / 3
-PROMPTS = 'system: "."\nen:\n' + "".join(
-    f'  {kind}: "{{question}}{"{options}" if "choice" in kind else ""}"\n'
-    for kind in ("choice", "multi_choice", "yes_no", "number", "short_text", "open", "none")
-)
-
-
-def draw(folder: Path, split: str, pictures: int, seed: int, questions: Sequence[str]) -> None:
-    """Pictures and questions in VQA-RAD's layout."""
-    rng = np.random.default_rng(seed)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    for number in range(pictures):
-        shape, side, count = SHAPES[rng.integers(3)], SIDES[rng.integers(2)], int(rng.integers(1, 4))
-        name = f"{split}{number}.png"
-        draw_scene(Scene("ct", (Finding(shape, side, count=count, size="large"),)), SIZE_PX, rng).convert("L").save(
-            folder / "images" / name, compress_level=1
-        )
-        answers = {"Side?": side, "Count?": str(count), "Shape?": shape}
-        for question in questions:
-            rows.append(
-                {
-                    "qid": len(rows), "image_name": name, "image_organ": "HEAD", "answer": answers[question],
-                    "answer_type": "OPEN",
-                    "question_type": question[:-1].upper(), "question": question, "phrase_type": "freeform",
-                }
-            )  # fmt: skip
-    (folder / f"{split}set.json").write_text(json.dumps(rows), "utf-8")
-
-
-def build(out: Path, split: str) -> Path:
-    """The folder of a build of one split, with outputs `sft` and `rl`."""
-    manifest = out / f"{split}.yaml"
-    manifest.write_text(
-        f"name: {split}\nroot: {out.resolve()}\nsources:\n  world:\n    adapter: vqa_rad\n    location: drawn\n"
-        f"    split: {split}\n    category: medical_vqa\n    license: CC0-1.0\ndedup: {{exact: false, near: false}}\n"
-        'outputs:\n  sft: {system: ".", answer_tags: false}\n  rl: {system: "."}\n',
-        "utf-8",
-    )
-    command = [sys.executable, "-m", "infimed_data.cli", "build", str(manifest), "--quiet"]
-    done = subprocess.run(
-        [*command, "--out", str(out / "builds"), "--work", str(out / "work")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Path(done.stdout.splitlines()[-1])
-
-
-def without_pictures(build: Path, to: Path) -> Path:
-    """The same build, each picture in its rows replaced by an even grey of the same size."""
-    from io import BytesIO
-
-    import PIL.Image
-
-    shutil.copytree(build, to)
-    buffer = BytesIO()
-    PIL.Image.new("L", (SIZE_PX, SIZE_PX), 60).save(buffer, "PNG")
-    grey = [{"bytes": buffer.getvalue(), "path": None}]
-    for file in (to / "sft").glob("*.parquet"):
-        table = pq.read_table(file)
-        at = table.column_names.index("images")
-        column = pa.array([grey] * len(table), pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])))
-        pq.write_table(table.set_column(at, "images", column), file)
-    return to
-
-
-def train(task: str, out: Path, name: str, model: Path, data: Path, steps: int, **trl: Any) -> tuple[Path, float]:
-    """(folder of the model, seconds) of one run."""
-    from infimed_train.config import load_config
-    from infimed_train.grpo import grpo
-    from infimed_train.sft import sft
-
-    given = {
-        "max_steps": steps, "bf16": False, "use_cpu": True, "gradient_checkpointing": False, "disable_tqdm": True,
-        "save_strategy": "no", "logging_steps": 20, "seed": 1, **trl,
-    }  # fmt: skip
-    config = {
-        "task": task, "model": str(model), "output": str(out / name), "freeze": [],
-        "data": {"path": str(data), "output": "rl" if task == "grpo" else "sft"}, "trl": given,
-    }  # fmt: skip
-    if task == "grpo":
-        config["reward"] = {"format": "off"}
-    path = out / f"{name}.yaml"
-    path.write_text(json.dumps(config), "utf-8")  # JSON is YAML
-    started = time.perf_counter()
-    loaded = load_config(path)
-    model = sft(loaded, say) if task == "sft" else grpo(loaded, say)
-    return model, time.perf_counter() - started
-
-
-def accuracy(out: Path, name: str, model: Path, build: Path) -> dict[str, float]:
-    """Accuracy in percent, over all rows and by question."""
-    import polars as pl
-
-    from infimed_train.config import load_config
-    from infimed_train.evaluate import evaluate
-
-    (out / "prompts.yaml").write_text(PROMPTS, "utf-8")
-    path = out / f"eval_{name}.yaml"
-    config = {
-        "task": "eval", "model": str(model), "output": str(out / f"eval_{name}"), "dtype": "float32", "batch_size": 96,
-        "max_new_tokens": 32, "prompt": str(out / "prompts.yaml"), "benchmarks": {"world": {"path": str(build)}},
-    }  # fmt: skip
-    path.write_text(json.dumps(config), "utf-8")
-    evaluate(load_config(path), lambda line: None)
-    rows = pl.read_parquet(out / f"eval_{name}" / "predictions.parquet").with_columns(
-        (pl.col("outcome") == "correct").alias("right")
-    )
-    found = {"all": 100 * float(rows["right"].mean())}  # type: ignore[arg-type]
-    for (question,), part in rows.group_by("question"):
-        found[str(question)] = 100 * float(part["right"].mean())  # type: ignore[arg-type]
-    return found
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def world(
-    out: Path, *, pictures: int, held_out: int, questions: Sequence[str] = QUESTIONS, hidden: int = 48, layers: int = 2
-) -> tuple[Path, Path, Path, Path]:
-    """(untrained model, build to train on, build of unseen pictures, the same without pictures)."""
-    draw(out / "drawn", "train", pictures, 1, questions)
-    draw(out / "drawn", "test", held_out, 2, questions)
-    learned, unseen = build(out, "train"), build(out, "test")
-    model = tiny_qwen(
-        out / "untrained", hidden=hidden, layers=layers, vision_hidden=hidden,
-        mrope_section=(hidden // 8 - 2 * (hidden // 24), hidden // 24, hidden // 24),
-        min_pixels=SIZE_PX**2, max_pixels=SIZE_PX**2,
-    )  # fmt: skip
-    return model, learned, unseen, without_pictures(unseen, out / "blind")
+from world_loop import close_the_loop, texts
+from world_page import Line, write_curves_of, write_page
+from world_rows import HELD_OUT, TRAIN, bare, blind, build, draw
+from world_runs import accuracy, say, tiny_model, train
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--held-out", type=int, default=200)
-    parser.add_argument("--sft-steps", type=int, default=5000)
-    parser.add_argument("--early-steps", type=int, default=400)
-    parser.add_argument("--grpo-steps", type=int, default=450)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--grpo-lr", type=float, default=5e-4)
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument("--server", help="command that serves the folder {model} at 127.0.0.1:{port} as OpenAI does")
+    parser.add_argument("--pictures", type=int, default=14000)
+    parser.add_argument("--held-out", type=int, default=400)
+    parser.add_argument("--sft-steps", type=int, default=500)
+    parser.add_argument("--early-steps", type=int, default=68)
+    parser.add_argument("--grpo-steps", type=int, default=220)
+    parser.add_argument("--form-pictures", type=int, default=400)
+    parser.add_argument("--form-steps", type=int, default=100)
+    parser.add_argument("--fresh-pictures", type=int, default=1500)
+    parser.add_argument("--student-steps", type=int, default=150)
     parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
 
     import torch
 
-    torch.set_num_threads(arguments.threads)
-    out: Path = arguments.out
+    torch.set_num_threads(given.threads)
+    started = time.perf_counter()
+    out: Path = given.out
     out.mkdir(parents=True)
-    model, learned, unseen, blind = world(out, pictures=arguments.pictures, held_out=arguments.held_out)
-    batch = {"per_device_train_batch_size": 32, "lr_scheduler_type": "cosine", "learning_rate": arguments.lr}
-    lines = [f"chance: {100 * CHANCE:.1f}"]
+    draw(out / "drawn", given.pictures, TRAIN, processes=given.threads)
+    draw(out / "unseen", given.held_out, HELD_OUT, split="test", processes=given.threads)
+    learned, unseen = build(out, "train", bare("drawn")), build(out, "test", bare("unseen", split="test"))
+    grey, none = blind(unseen, out / "grey", grey=True), blind(unseen, out / "none", grey=False)
+    untrained = tiny_model(out / "untrained", texts=texts())
+    lines: list[Line] = []
 
-    def report(name: str, trained: Path, seconds: float | None = None) -> None:
-        took = "" if seconds is None else f" ({seconds:.0f} s)"
-        seeing, grey = accuracy(out, name, trained, unseen), accuracy(out, f"{name}_blind", trained, blind)
-        lines.append(f"{name}{took}: {seeing}, blind {grey}")
-        say(lines[-1])
+    def found(line: Line) -> None:
+        lines.append(line)
+        say(str(line))
 
-    if arguments.sft_steps:
-        report("sft", *train("sft", out, "sft", model, learned, arguments.sft_steps, **batch))
-    if arguments.grpo_steps:
-        early, seconds = train("sft", out, "early", model, learned, arguments.early_steps, **batch)
-        report("early", early, seconds)
-        rl = {
-            "per_device_train_batch_size": 128, "num_generations": 8, "max_completion_length": 8,
-            "learning_rate": arguments.grpo_lr,
-            "lr_scheduler_type": "constant", "mask_truncated_completions": False, "log_completions": False,
-        }  # fmt: skip
-        report("grpo", *train("grpo", out, "grpo", early, learned, arguments.grpo_steps, **rl))
-    print("\n".join(lines))
+    found(Line("untrained", accuracy(out / "eval_untrained", untrained, unseen)))
+    runs = {"sft": train("sft", out / "sft", untrained, learned, given.sft_steps)}
+    found(Line("SFT", accuracy(out / "eval_sft", runs["sft"].model, unseen), runs["sft"]))
+    found(Line("SFT, grey", accuracy(out / "eval_sft_grey", runs["sft"].model, grey)))
+    found(Line("SFT, none", accuracy(out / "eval_sft_none", runs["sft"].model, none)))
+
+    runs["early"] = train("sft", out / "early", untrained, learned, given.early_steps, learning_rate=2e-3)
+    found(Line("SFT, stopped early", accuracy(out / "eval_early", runs["early"].model, unseen), runs["early"]))
+    runs["grpo"] = train("grpo", out / "grpo", runs["early"].model, learned, given.grpo_steps)
+    found(Line("GRPO from there", accuracy(out / "eval_grpo", runs["grpo"].model, unseen), runs["grpo"]))
+    found(Line("GRPO, grey", accuracy(out / "eval_grpo_grey", runs["grpo"].model, grey)))
+
+    loop = None
+    if given.server:
+        loop = close_the_loop(
+            out, runs["grpo"].model, unseen, grey, server=given.server, processes=given.threads,
+            form_pictures=given.form_pictures, form_steps=given.form_steps, fresh_pictures=given.fresh_pictures,
+            steps=given.student_steps,
+        )  # fmt: skip
+        runs |= {"teacher": loop.teacher, "student": loop.student}
+        found(Line("GRPO, taught to reason: the teacher", loop.before, loop.teacher))
+        found(Line("trained on its own accepted traces", loop.after, loop.student))
+        found(Line("the same, grey", loop.grey))
+    write_curves_of(runs, out)
+    settings = f"{given.pictures:,} pictures to train on, {given.held_out} held out, {given.threads} threads."
+    seconds = time.perf_counter() - started
+    page = write_page(lines, loop, out, settings=settings, seconds=seconds)
+    print("\n".join(map(str, lines)))
+    if loop is not None:
+        print(f"accepted: {loop.accepted:.1f}% of candidates; {loop.counts}")
+    print(f"{seconds / 60:.1f} minutes; {page}")
 
 
 if __name__ == "__main__":

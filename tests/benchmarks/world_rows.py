@@ -12,10 +12,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -41,19 +43,19 @@ class Picture(NamedTuple):
     seed: tuple[int, int]
     shape: Shape
     side: str
-    count: int
+    marks: int
 
     @property
     def answers(self) -> dict[str, str]:
         """By question."""
-        return {"Side?": self.side, "Count?": COUNTS[self.count - 1], "Shape?": self.shape}
+        return {"Side?": self.side, "Count?": COUNTS[self.marks - 1], "Shape?": self.shape}
 
     @property
     def thought(self) -> str:
         """What there is to see, before a question is answered."""
         return (
             "I look at the marks in the head and describe what I see. "
-            f"Their number is {COUNTS[self.count - 1]}. Their shape is {self.shape}. Their side is {self.side}. "
+            f"Their number is {COUNTS[self.marks - 1]}. Their shape is {self.shape}. Their side is {self.side}. "
             "From these findings the answer follows."
         )
 
@@ -69,13 +71,19 @@ def pictures(folder: Path, count: int, seed: int) -> list[Picture]:
 
 
 def _draw(picture: Picture) -> None:
-    scene = Scene("ct", (Finding(picture.shape, picture.side, count=picture.count, size="huge"),))  # type: ignore[arg-type]
+    scene = Scene("ct", (Finding(picture.shape, picture.side, count=picture.marks, size="huge"),))  # type: ignore[arg-type]
     rng = np.random.default_rng((*picture.seed, 1))
     draw_scene(scene, SIZE_PX, rng).save(picture.path, compress_level=1)
 
 
 def draw(
-    folder: Path, count: int, seed: int, *, questions: Sequence[str] = QUESTIONS, split: str = "train", processes: int = 1
+    folder: Path,
+    count: int,
+    seed: int,
+    *,
+    questions: Sequence[str] = QUESTIONS,
+    split: str = "train",
+    processes: int = 1,
 ) -> None:
     """Pictures, and questions with bare answers, in VQA-RAD's layout."""
     drawn = pictures(folder, count, seed)
@@ -138,12 +146,15 @@ def bare(location: str, *, split: str = "train") -> dict[str, Any]:
     return {"sources": {"world": source(location, split=split)}, "outputs": outputs}
 
 
-def without_pictures(build: Path, to: Path) -> Path:
-    """The same build with no picture in any row: what can be guessed from the questions."""
+def blind(build: Path, to: Path, *, grey: bool) -> Path:
+    """The same build with an even grey in place of each picture, or with no picture in any row."""
     shutil.copytree(build, to)
+    buffer = BytesIO()
+    PIL.Image.new("L", (SIZE_PX, SIZE_PX), 60).save(buffer, "PNG")
+    shown = [{"bytes": buffer.getvalue(), "path": None}] if grey else []
     for file in (to / "sft").glob("*.parquet"):
         table = pq.read_table(file)
-        at = table.column_names.index("images")
-        none = pa.array([[]] * len(table), table.schema.field("images").type)
-        pq.write_table(table.set_column(at, table.schema.field("images"), none), file)
+        field = table.schema.field("images")
+        column = pa.array([shown] * len(table), field.type)
+        pq.write_table(table.set_column(table.column_names.index("images"), field, column), file)
     return to

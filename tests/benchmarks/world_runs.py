@@ -1,4 +1,4 @@
-"""`infimed-train sft`, `grpo` and `eval` on the drawn world, run in this process: configurations in, models and scores out."""
+"""`infimed-train sft`, `grpo` and `eval` on the drawn world, in this process: settings in, models and scores out."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SFT = {
     "per_device_train_batch_size": 64, "learning_rate": 3e-3, "lr_scheduler_type": "cosine", "warmup_steps": 50
 }  # fmt: skip
 GRPO = {
-    "per_device_train_batch_size": 256, "num_generations": 4, "max_completion_length": 4, "learning_rate": 5e-4,
-    "adam_beta2": 0.99, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 10, "mask_truncated_completions": False,
-    "log_completions": False,
+    "per_device_train_batch_size": 512, "num_generations": 8, "max_completion_length": 4, "learning_rate": 5e-4,
+    "adam_beta2": 0.99, "entropy_coef": 0.02, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 10,
+    "mask_truncated_completions": False, "log_completions": False,
 }  # fmt: skip
 
 
@@ -106,7 +106,13 @@ class Accuracy:
 
 
 def accuracy(
-    output: Path, model: Path, data: Path, *, instruction: str = "", max_new_tokens: int = 8, system: str | None = SYSTEM
+    output: Path,
+    model: Path,
+    data: Path,
+    *,
+    instruction: str = "",
+    max_new_tokens: int = 8,
+    system: str | None = SYSTEM,
 ) -> Accuracy:
     """What `model` says about a build's rows, asked as they were asked in training."""
     kinds = ("choice", "multi_choice", "yes_no", "number", "short_text", "open", "none")
