@@ -19,7 +19,7 @@ def test_sft_learns_from_the_picture(training: None, tmp_path: Path, monkeypatch
     import world_runs
 
     asked = ("Side?", "Count?")
-    world_rows.draw(tmp_path / "drawn", 900, world_rows.TRAIN, questions=asked)
+    world_rows.draw(tmp_path / "drawn", 700, world_rows.TRAIN, questions=asked)
     world_rows.draw(tmp_path / "unseen", 60, world_rows.HELD_OUT, questions=asked, split="test")
     learned = world_rows.build(tmp_path, "train", world_rows.bare("drawn"))
     unseen = world_rows.build(tmp_path, "test", world_rows.bare("unseen", split="test"))
@@ -27,7 +27,7 @@ def test_sft_learns_from_the_picture(training: None, tmp_path: Path, monkeypatch
     untrained = world_runs.tiny_model(tmp_path / "untrained")
 
     before = world_runs.accuracy(tmp_path / "before", untrained, unseen)
-    trained = world_runs.train("sft", tmp_path / "sft", untrained, learned, 140, per_device_train_batch_size=32)
+    trained = world_runs.train("sft", tmp_path / "sft", untrained, learned, 120, per_device_train_batch_size=32)
     seeing = world_runs.accuracy(tmp_path / "seeing", trained.model, unseen)
     blind = world_runs.accuracy(tmp_path / "blind", trained.model, grey)
 
