@@ -85,7 +85,8 @@ class _Values:
         output = {"rows": 1, "train": 1, "validation": 0, "asked": 1, "strata": [stratum]}
         return {
             "format": 1, "name": text(), "build": text(), "sources": [source],
-            "benchmarks": [{"benchmark": text(), "rows": 1, "without_image": 0, "text_only": 0, "images": 1, "leaks": leaks}],
+            "benchmarks": [{
+                "benchmark": text(), "rows": 1, "without_image": 0, "text_only": 0, "images": 1, "leaks": leaks}],
             "versions": {"infimed-toolkit": "0"}, "outputs": {"sft": output}, "drops": {"ingest": {text(): 1}},
             "warnings": [text()], "sha256": {}, "generate": {}, "manifest": {
                 "decontaminate": {"same_item": "drop"}, "teachers": {},
