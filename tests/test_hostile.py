@@ -558,7 +558,9 @@ def test_text_of_data_becomes_no_markdown() -> None:
     stratum = {"stratum": bad, "asked": 1, "available": 2, "realised": 1, "why": bad}
     output = {"rows": 1, "train": 1, "validation": 0, "asked": 1, "strata": [stratum]}
     lock = {"name": bad, "build": "b", "sources": [source], "benchmarks": [], "versions": {"infimed-toolkit": "0"},
-            "outputs": {"sft": output}, "drops": {"ingest": {bad: 1}}, "warnings": [bad], "generate": {}}  # fmt: skip
+            "outputs": {"sft": output}, "drops": {"ingest": {bad: 1}}, "warnings": [bad], "generate": {},
+            "sha256": {},
+            "manifest": {"sources": {"s": {"adapter": "medqa", "location": "s", "options": {}}}}}  # fmt: skip
     card = card_text(lock).partition("\n---\n")[2]
     assert "![x](http" not in card
     assert "<img" not in card
