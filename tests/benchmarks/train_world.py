@@ -14,6 +14,8 @@ through `infimed-data build` and `infimed-train sft`, `grpo` and `eval`. Results
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -32,15 +34,16 @@ def main() -> None:
     parser.add_argument("--sft-steps", type=int, default=500)
     parser.add_argument("--early-steps", type=int, default=68)
     parser.add_argument("--grpo-steps", type=int, default=220)
-    parser.add_argument("--form-pictures", type=int, default=400)
-    parser.add_argument("--form-steps", type=int, default=100)
-    parser.add_argument("--fresh-pictures", type=int, default=1500)
-    parser.add_argument("--student-steps", type=int, default=150)
+    parser.add_argument("--form-pictures", type=int, default=2000)
+    parser.add_argument("--form-steps", type=int, default=260)
+    parser.add_argument("--fresh-pictures", type=int, default=800)
+    parser.add_argument("--student-steps", type=int, default=120)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
 
     import torch
 
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a server ends with us
     torch.set_num_threads(given.threads)
     started = time.perf_counter()
     out: Path = given.out

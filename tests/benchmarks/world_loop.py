@@ -76,7 +76,7 @@ def close_the_loop(
     form = build(
         out, "form", {"sources": {"form": source("form", adapter="llava")}, "outputs": {"sft": {"instruction": tail}}}
     )
-    batch = {"per_device_train_batch_size": 32, "learning_rate": 1e-3}
+    batch = {"per_device_train_batch_size": 32, "learning_rate": 2e-3, "warmup_steps": 20}
     teacher = train("sft", out / "teacher", model, form, form_steps, **batch)
     before = accuracy(out / "eval_teacher", teacher.model, unseen, **reasoned)
     say(f"teacher: {before}")
