@@ -14,6 +14,7 @@ import typer
 
 from infimed_data import __version__
 from infimed_data.errors import InfimedError
+from infimed_data.showing import safe, trace_of
 
 __all__ = ["app", "main"]
 
@@ -29,7 +30,10 @@ ManifestFile = Annotated[Path, typer.Argument(help="Manifest (YAML), or the lock
 Out = Annotated[Path, typer.Option(help="Folder of the finished builds.")]
 Work = Annotated[Path, typer.Option(help="Folder of reusable stage outputs.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a processor.")]
-Root = Annotated[Path | None, typer.Option(help="Folder that the manifest's locations are relative to.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the sources; OWNER/NAME in it is read in place of that data set of the Hub."),
+]
 
 
 class Format(StrEnum):
@@ -40,14 +44,21 @@ class Format(StrEnum):
     json = "json"
 
 
+class Listing(StrEnum):
+    """How `plan` prints."""
+
+    table = "table"
+    json = "json"
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Prints errors that the user can mend as they are, and ends with 1; Ctrl-C ends with 130."""
     try:
         yield
     except InfimedError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"error: {safe(line)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -58,7 +69,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(safe(line), file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -79,22 +90,41 @@ def build(
 ) -> None:
     """Build a dataset version; the last line on stdout is its folder."""
     with _one_line_errors():
+        from infimed_data import forecast
         from infimed_data.engine import default_processes, leave_pandas_out
-        from infimed_data.pipeline import build as run_build
         from infimed_data.plan import BuildOptions
 
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         say = (lambda line: _say(line) if line.startswith("warning") else None) if quiet else _say
         if dry_run or preview is not None:
-            from infimed_data import forecast
-
             if preview is None:
                 print(forecast.forecast(manifest, options, say))
             else:
                 print(forecast.preview(manifest, options, preview, say))
             return
-        print(run_build(manifest, options, say))
+        print(forecast.build(manifest, options, say))
+
+
+@app.command()
+def plan(
+    manifest: ManifestFile,
+    out: Out = Path("builds"),
+    work: Work = Path(".infimed"),
+    processes: Processes = None,
+    root: Root = None,
+    format: Annotated[Listing, typer.Option(help="How to print.")] = Listing.table,  # noqa: A002
+) -> None:
+    """What a build would do: rows, what is cached, time, memory, disk, requests and price. Nothing is built or sent."""
+    with _one_line_errors():
+        from infimed_data import forecast
+        from infimed_data.engine import default_processes, leave_pandas_out
+        from infimed_data.plan import BuildOptions
+
+        leave_pandas_out()
+        options = BuildOptions(out, work, processes or default_processes(), root, quiet=True)
+        planned = forecast.make_plan(manifest, options)
+        print(forecast.as_text(planned) if format is Listing.table else forecast.as_json(planned))
 
 
 @app.command()
@@ -104,10 +134,18 @@ def sweep(
     work: Work = Path(".infimed"),
     processes: Processes = None,
     root: Root = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[VARIANT=]FOLDER",
+            help="Results of `infimed-train eval` to join with the variants; may be given many times.",
+        ),
+    ] = None,
+    chart: Annotated[Path, typer.Option(help="File of the scores' chart (PNG).")] = Path("sweep-scores.png"),
     format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.table,  # noqa: A002
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
-    """Build many variants, computing once what they share, and print one table of what differs."""
+    """Build many variants, computing once what they share; print one table of what differs, with scores a chart."""
     with _one_line_errors():
         from infimed_data import stats
         from infimed_data import sweep as sweeping
@@ -117,12 +155,19 @@ def sweep(
         leave_pandas_out()
         options = BuildOptions(out, work, processes or default_processes(), root, quiet)
         say = (lambda line: _say(line) if line.startswith(("warning", "error")) else None) if quiet else _say
+        results = sweeping.read_scores(scores or ())
         swept = sweeping.sweep(manifests, options, say)
+        scored = sweeping.match_scores(results, swept)
         if format is Format.table:
             print(sweeping.as_text(swept))
+            if scored:
+                print(f"\nAccuracy in percent\n{sweeping.scores_text(swept, scored)}")
         else:
-            table = sweeping.compared(swept)
+            table = sweeping.with_scores(swept, scored) if scored else sweeping.compared(swept)
             print((stats.as_csv if format is Format.csv else stats.as_json)(table).rstrip("\n"))
+        if scored:
+            sweeping.draw_scores(swept, scored, chart)
+            _say(f"chart   {chart}")
         if any(one.build is None for one in swept):
             raise typer.Exit(1)
 
@@ -323,8 +368,12 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command. An error that nobody foresaw ends with its traceback, without secrets, and 1."""
+    try:
+        app()
+    except Exception as error:
+        print(trace_of(error), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ def scatter(task: ScatterTask) -> dict[str, list[int]]:
             continue
         chosen = chosen[np.argsort(position[chosen])]
         rows = plan.select(_needed(target, plan.column_names)).take(pa.array(chosen))
+        if target == "drops" and "withheld" in plan.column_names:
+            rows = _without_texts(rows, plan.column("withheld").take(pa.array(chosen)))
         cuts = np.searchsorted(position[chosen], np.asarray([*bounds[1:], np.iinfo(np.int64).max]))
         files, batches, start = [], [], 0
         for file, stop in enumerate(cuts.tolist()):
@@ -116,6 +118,14 @@ def scatter(task: ScatterTask) -> dict[str, list[int]]:
         write_table(task.out.with_name(f"{task.out.name}-{target}.arrow"), iter(batches), rows.schema)
         sent[target] = files
     return sent
+
+
+def _without_texts(rows: pa.Table, withheld: pa.ChunkedArray) -> pa.Table:
+    """Dropped rows without the texts of those that are quarantined: these stay where the source has them."""
+    for name in ("question", "options", "answer"):
+        at, column = rows.schema.get_field_index(name), rows.column(name)
+        rows = rows.set_column(at, rows.schema.field(name), pc.if_else(withheld, pa.scalar(None, column.type), column))
+    return rows
 
 
 _TAUGHT = ("rationale", "rationale_chars", "words", "text_tokens")
@@ -194,7 +204,12 @@ def pack_images(task: PackTask) -> list[tuple[str, int, int]]:
                 raise SourceError(
                     f"{task.place.root / ref}: {data.rule} while writing; it could be read before: try again"
                 )
-            data = fit(data, max_pixels=task.max_pixels, window=task.window, limit_pixels=task.limit_pixels)
+            try:
+                data = fit(data, max_pixels=task.max_pixels, window=task.window, limit_pixels=task.limit_pixels)
+            except Reject as reject:
+                raise SourceError(
+                    f"{task.place.root / ref}: {reject.rule} while it was scaled: {reject.value}"
+                ) from None
             entries.append((ref, pack.tell(), len(data)))
             pack.write(data)
     return entries

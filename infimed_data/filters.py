@@ -12,6 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from infimed_data.manifest import Filters
+from infimed_data.storage.places import READ_FAILED
 
 __all__ = ["LANGUAGE_SCRIPTS", "RULES", "Verdict", "apply_filters"]
 
@@ -38,6 +39,10 @@ class Verdict(NamedTuple):
 
 
 Rule = Callable[[Filters], Verdict | None]
+
+
+def _image_read_failed(filters: Filters) -> Verdict:
+    return Verdict(pl.col("image_error") == READ_FAILED, pl.col("image_error_value"), pl.col("image_error_limit"))
 
 
 def _image_unreadable(filters: Filters) -> Verdict:
@@ -120,6 +125,7 @@ def _script_mismatch(filters: Filters) -> Verdict | None:
 
 
 RULES: dict[str, Rule] = {
+    READ_FAILED: _image_read_failed,
     "image_unreadable": _image_unreadable,
     "image_tiny": _image_tiny,
     "image_aspect": _image_aspect,

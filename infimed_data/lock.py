@@ -12,16 +12,18 @@ import infimed_data
 from infimed_data.errors import BuildError, SourceError
 from infimed_data.manifest import Manifest
 from infimed_data.outputs import Decided, strata_table
+from infimed_data.phi_stages import phi_code
 from infimed_data.plan import Plan
 from infimed_data.source_stages import Read
 from infimed_data.storage.stages import code_digest, key_of
 
-__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table"]
+__all__ = ["build_digest", "check_inputs", "lock_of", "sources_table", "versions"]
 
 _DECIDING = (
     "schema.py", "mix.py", "dedup", "decontaminate", "outputs", "dataset.py", "images", "card.py", "lock.py",
-    "pipeline.py", "pair_stages.py", "picture_stages.py", "confirm_images.py", "manifest", "filters.py", "index.py",
-    "words.py", "shuffling.py", "card.md.jinja", "preparing.py", "generate", "rejection",
+    "pipeline.py", "pair_stages", "picture_stages.py", "confirm_images.py", "manifest", "filters.py", "index.py",
+    "words.py", "shuffling.py", "card.md.jinja", "preparing.py", "generate", "rejection", "charts.py",
+    "adapters/catalogue",
 )  # fmt: skip
 _VERSIONED = ("infimed-toolkit", "pyarrow", "polars", "pillow", "numpy", "xxhash")
 """Packages whose version can change the bytes of a build."""
@@ -58,7 +60,8 @@ def check_inputs(plan: Plan, reads: Sequence[Read]) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of this package, and of those that can change the bytes of a build."""
     found = {}
     for name in _VERSIONED:
         try:
@@ -82,9 +85,10 @@ def build_digest(plan: Plan, reads: Sequence[Read], *, answers: str | None = Non
         sorted((name, digest) for name, (_, digest) in plan.replays.items()),
         sorted((name, sorted(marks.items())) for name, marks in plan.teacher_marks.items()),
     ]
+    looked = [phi_code(plan.manifest.phi)] if plan.manifest.phi.looks else []
     return key_of(
         "build", plan.manifest.determining(), names, _commits(plan), stages, sorted(plan.marks.items()), asked,
-        code_digest(*_DECIDING), _versions(),
+        code_digest(*_DECIDING), versions(), *looked,
     )[:12]  # fmt: skip
 
 
@@ -139,13 +143,15 @@ def lock_of(
     benchmarks: Sequence[Mapping[str, Any]],
     compared: Mapping[str, Any],
     generated: Mapping[str, Any],
+    phi: Mapping[str, Any],
     files: Mapping[str, int],
     warnings: Sequence[str],
     digest: str,
     sha256: Mapping[str, str],
 ) -> dict[str, Any]:
     """What `lock.json` holds. `reads` are those of sources and benchmarks, `compared` counts what was compared, and
-    `generated` is what each pass asked and what came of it; `sha256` has the digest of
+    `generated` is what each pass asked and what came of it, `phi` what each source has that may point at a person
+    (empty: not looked for); `sha256` has the digest of
     every table."""
     drops: dict[str, dict[str, int]] = {}
     counted = decided.rows.filter(pl.col("rule").is_not_null()).group_by("stage", "rule").len().sort("stage", "rule")
@@ -163,6 +169,7 @@ def lock_of(
         "compared": dict(compared),
         "review": dict(sorted(plan.marks.items())),
         "generate": dict(generated),
+        "phi": dict(phi),
         "candidate_review": {name: dict(sorted(marks.items())) for name, marks in sorted(plan.teacher_marks.items())},
         "drops": drops,
         "outputs": strata_table(decided),
@@ -176,6 +183,6 @@ def lock_of(
             }
             for read in reads
         },
-        "versions": _versions(),
+        "versions": versions(),
         "warnings": list(warnings),
     }

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import xxhash
 
-from infimed_data.confirm_images import ConfirmTask, ImageAt, confirm_images, pairs_to_confirm
+from infimed_data.confirm_images import IMAGES_AT, PAIRS, ConfirmTask, confirm_images
 from infimed_data.dedup.candidates import CANDIDATES, find_candidates
 from infimed_data.dedup.components import components
 from infimed_data.engine import Engine
@@ -20,11 +21,12 @@ from infimed_data.manifest import Limits
 from infimed_data.progress import Progress
 from infimed_data.schema import CONFIRMED, MEASURED
 from infimed_data.storage.places import Place
-from infimed_data.storage.stages import Stage, code_digest, key_of, read_table, write_table
+from infimed_data.storage.squares import square_rows
+from infimed_data.storage.stages import Stage, clear_folder, code_digest, key_of, read_table, write_table
 
-__all__ = ["Compared", "Pictures", "benchmark_pairs", "compare_pictures", "same_pictures"]
+__all__ = ["Compared", "Pictures", "benchmark_pairs", "compare_pictures", "confirm_tasks", "same_pictures"]
 
-PAIRS_A_TASK = 96
+PAIRS_A_TASK = 384
 _SIGNALS = ["digest", "phash", "patches", "places", "width", "height", "contrast"]
 _PAIR = ["digest_a", "digest_b"]
 
@@ -59,14 +61,16 @@ def compare_pictures(
     *,
     within_sources: bool,
     limits: Limits,
+    task_bytes: int,
     work: Path,
     engine: Engine,
     say: Callable[[str], None],
     quiet: bool,
 ) -> Compared:
-    """Compares the sources' pictures with the benchmarks', and `within_sources` also with one another."""
+    """Compares the sources' pictures with the benchmarks', and `within_sources` also with one another. `task_bytes` is
+    about what one task may hold in memory."""
     code = code_digest(
-        "schema.py", "images", "picture_stages.py", "confirm_images.py",
+        "schema.py", "images", "picture_stages.py", "confirm_images.py", "storage/squares.py",
         "dedup/confirm", *(f"dedup/{name}.py" for name in ("buckets", "candidates", "hamming", "votes")),
     )  # fmt: skip
     content = sorted((one.content, one.is_benchmark) for one in pictures)
@@ -76,9 +80,9 @@ def compare_pictures(
         facts = stage.done()
         ran = facts is None
         if facts is None:
-            candidates, counts = _candidates(pictures, within_sources)
-            _confirm(stage, candidates, pictures, limits, engine, quiet)
-            facts = stage.finish(counts)
+            candidates, counts = _candidates(pictures, within_sources, task_bytes, stage.folder)
+            new = _confirm(stage, candidates, pictures, limits, engine, quiet)
+            facts = stage.finish({**counts, "new": new})
     pairs = pl.DataFrame(read_table(stage.folder / "confirmed.arrow"))
     compared = Compared(pairs, facts["left_out"], facts["crowds"])
     confirmed = compared.pairs.filter(pl.col("verdict") == "confirmed").height
@@ -106,16 +110,20 @@ def _measured(pictures: Sequence[Pictures]) -> pl.DataFrame:
     )
 
 
-def _candidates(pictures: Sequence[Pictures], within_sources: bool) -> tuple[pl.DataFrame, dict[str, int]]:
+def _candidates(
+    pictures: Sequence[Pictures], within_sources: bool, hold_bytes: int, folder: Path
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """(pairs worth a look, in the columns of `CANDIDATES`; how many were left out and why, as `Compared` has them)."""
     measured = _measured(pictures)
     found = []
     if measured["held"].any() and measured["trained"].any():
         table = measured.select(_SIGNALS).to_arrow(compat_level=pl.CompatLevel.oldest())
-        found.append(find_candidates(table, benchmark=measured["held"].to_numpy()))
+        found.append(
+            find_candidates(table, benchmark=measured["held"].to_numpy(), hold_bytes=hold_bytes, folder=folder)
+        )
     if within_sources:
         own = measured.filter("trained").select(_SIGNALS).to_arrow(compat_level=pl.CompatLevel.oldest())
-        found.append(find_candidates(own))
+        found.append(find_candidates(own, hold_bytes=hold_bytes, folder=folder))
     empty = pl.DataFrame(CANDIDATES.empty_table())
     pairs = pl.concat([empty, *(pl.DataFrame(one.pairs) for one in found)])
     pairs = pairs.unique(_PAIR, keep="first", maintain_order=True).sort(_PAIR)
@@ -124,27 +132,45 @@ def _candidates(pictures: Sequence[Pictures], within_sources: bool) -> tuple[pl.
 
 def _confirm(
     stage: Stage, candidates: pl.DataFrame, pictures: Sequence[Pictures], limits: Limits, engine: Engine, quiet: bool
-) -> None:
+) -> int:
+    """Writes all pairs, with what is known of them or found out now; returns how many were looked at now."""
     known = _known(stage)
     new = candidates.join(known, on=_PAIR, how="anti", maintain_order="left")
-    where = _where(pictures, set(new["digest_a"]) | set(new["digest_b"]))
-    tasks: list[ConfirmTask] = []
-    for start in range(0, len(new), PAIRS_A_TASK):
-        part = new[start : start + PAIRS_A_TASK]
-        named = sorted({*part["digest_a"], *part["digest_b"]})
-        pairs = pairs_to_confirm(part.to_arrow(compat_level=pl.CompatLevel.oldest()))
-        images = tuple((digest, where[digest]) for digest in named)
-        tasks.append(
-            ConfirmTask(tuple(pairs), images, limits.max_image_bytes, limits.max_image_pixels, stage.part(len(tasks)))
-        )
+    # What is known may change until a run that was cut off goes on: its parts are those of the same pairs only.
+    named = "".join([*new["digest_a"], *new["digest_b"]])
+    scratch = stage.folder / f"of-{xxhash.xxh3_64_hexdigest(named.encode())}"
+    scratch.mkdir(exist_ok=True)
+    tasks = confirm_tasks(new, pictures, limits, scratch)
     with Progress("pictures", len(new), "pairs", quiet=quiet) as progress:
         todo = [task for task in tasks if not task.out.exists()]
-        progress.add(len(new) - sum(len(task.pairs) for task in todo))
-        for _, fact in engine.map(confirm_images, todo, label="comparing pictures", heavy=len(new) > 32):
+        progress.add(len(new) - sum(task.stop - task.start for task in todo))
+        for _, fact in engine.map(confirm_images, todo, label="comparing pictures", heavy=len(new) > 64):
             progress.add(fact["pairs"])
     results = [known.join(candidates, on=_PAIR, how="semi"), *(pl.DataFrame(read_table(task.out)) for task in tasks)]
     table = pl.concat(results).sort(_PAIR).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(CONFIRMED)
     write_table(stage.folder / "confirmed.arrow", table, CONFIRMED)
+    clear_folder(scratch)
+    return len(new)
+
+
+def confirm_tasks(pairs: pl.DataFrame, pictures: Sequence[Pictures], limits: Limits, folder: Path) -> list[ConfirmTask]:
+    """Tasks that look at all `pairs` (the columns of `CANDIDATES`); what they read and write is in `folder`."""
+    images = _where(pictures, pl.concat([pairs["digest_a"], pairs["digest_b"]]).unique())
+    numbered = images.select("digest").with_row_index("at").with_columns(pl.col("at").cast(pl.Int32))
+    for side in ("a", "b"):
+        own = numbered.rename({"digest": f"digest_{side}", "at": f"at_{side}"})
+        pairs = pairs.join(own, on=f"digest_{side}", how="left", maintain_order="left")
+    for name, frame, schema in (("pairs", pairs, PAIRS), ("images", images, IMAGES_AT)):
+        table = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+        write_table(folder / f"{name}.arrow", table, schema)
+    places = tuple((one.place, one.images.parent) for one in pictures)
+    return [
+        ConfirmTask(
+            folder / "pairs.arrow", start, min(start + PAIRS_A_TASK, len(pairs)), folder / "images.arrow", places,
+            limits.max_image_bytes, limits.max_image_pixels, folder / f"part-{start // PAIRS_A_TASK:06d}.arrow",
+        )
+        for start in range(0, len(pairs), PAIRS_A_TASK)
+    ]  # fmt: skip
 
 
 def _known(stage: Stage) -> pl.DataFrame:
@@ -157,14 +183,16 @@ def _known(stage: Stage) -> pl.DataFrame:
     return known.unique(_PAIR, keep="first", maintain_order=True)
 
 
-def _where(pictures: Sequence[Pictures], wanted: set[str]) -> dict[str, ImageAt]:
-    """Where each picture can be read: the first reference of the first place that has it."""
-    found: dict[str, ImageAt] = {}
-    for one in pictures:
-        table = pl.DataFrame(read_table(one.images, ["digest", "ref"])).filter(pl.col("digest").is_in(list(wanted)))
-        for digest, ref in table.sort("ref").select("digest", "ref").iter_rows():
-            found.setdefault(digest, ImageAt(one.place, ref))
-    return found
+def _where(pictures: Sequence[Pictures], wanted: pl.Series) -> pl.DataFrame:
+    """Where each picture is (`IMAGES_AT`), by digest: the first reference of the first place that has it."""
+    found = [pl.DataFrame(IMAGES_AT.empty_table())]
+    for number, one in enumerate(pictures):
+        table = pl.DataFrame(read_table(one.images, ["digest", "ref", "width", "height"]))
+        table = table.filter(pl.col("digest").is_in(wanted.implode())).sort("ref").unique("digest", keep="first")
+        rows = square_rows(one.images.parent, table["digest"].to_arrow(compat_level=pl.CompatLevel.oldest()))
+        table = table.with_columns(place=pl.lit(number, pl.Int32), square=pl.Series(rows).cast(pl.Int64))
+        found.append(table.select(IMAGES_AT.names))
+    return pl.concat(found).unique("digest", keep="first", maintain_order=True).sort("digest")
 
 
 _TURNED = r"\b(?:flipped|rotated|transposed)\b"

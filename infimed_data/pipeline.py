@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from infimed_data.card import card_text
-from infimed_data.engine import LocalEngine
+from infimed_data.engine import Engine
 from infimed_data.errors import BuildError, disk_error
 from infimed_data.generate import Taught, collect, generate_facts, run_jobs, unused_marks, write_generated
 from infimed_data.lock import build_digest, check_inputs, lock_of, sources_table
@@ -18,16 +18,19 @@ from infimed_data.outputs import (
     Decided,
     Unit,
     decide,
+    draw_plots,
     letter_balances,
     placed_targets,
     write_build,
     write_evidence,
     write_leaks,
     write_lookalikes,
+    write_phi,
 )
 from infimed_data.pair_stages import Compared
-from infimed_data.plan import BuildOptions, Plan, Warned, load_plan, semantic_warnings
-from infimed_data.preparing import Prepared, Sources, jobs_of, prepare, read_all
+from infimed_data.plan import BuildOptions, Plan, Warned, copies_read, load_plan, semantic_warnings
+from infimed_data.preparing import Prepared, Sources, jobs_of, open_engine, prepare, read_all
+from infimed_data.showing import without_secrets
 from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
 
 __all__ = ["build"]
@@ -35,14 +38,18 @@ __all__ = ["build"]
 Say = Callable[[str], None]
 
 
-def build(path: Path, options: BuildOptions, say: Say) -> Path:
-    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each."""
-    plan = load_plan(path, options)
+def build(path: Path, options: BuildOptions, say: Say, *, plan: Plan | None = None) -> Path:
+    """Builds and returns the finished folder `out/NAME/DIGEST`. Progress and warnings go to `say`, a line each.
+
+    `plan` is what `load_plan` gave for the same path and options, where that has been asked before.
+    """
+    plan = plan or load_plan(path, options)
     warnings = semantic_warnings(plan)
-    for warning in warnings:
-        say(str(warning))
+    for line in (*copies_read(plan), *map(str, warnings)):
+        say(line)
+    shown, options = options.out / plan.manifest.name, options.placed(plan.manifest)
     _check_writable(options)
-    engine = LocalEngine(options.processes)
+    engine = open_engine(plan, options, say)
     try:
         sources = read_all(plan, options, engine, say)
         check_inputs(plan, sources.all)
@@ -56,7 +63,7 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
             digest = build_digest(plan, sources.all, answers=content)
             if content is None or not (folder / digest / "lock.json").exists():
                 prepared = prepare(plan, sources, options, engine, say)
-                taught = _teach(plan, sources, prepared, options, say)
+                taught = _teach(plan, sources, prepared, options, engine, say)
                 digest = build_digest(plan, sources.all, answers=taught.content)
                 if not any(result.account["transient"] for result in taught.results):
                     answers.folder.mkdir(parents=True, exist_ok=True)
@@ -64,23 +71,23 @@ def build(path: Path, options: BuildOptions, say: Say) -> Path:
         final = folder / digest
         if (final / "lock.json").exists():
             say(f"build   {plan.manifest.name}: nothing changed")
-            return final
+            return shown / digest
         with locked(folder / f".{digest}.lock"):
             if not (final / "lock.json").exists():
                 prepared = prepared or prepare(plan, sources, options, engine, say)
-                taught = taught or _teach(plan, sources, prepared, options, say)
+                taught = taught or _teach(plan, sources, prepared, options, engine, say)
                 _finish(plan, sources, prepared, taught, warnings, final, options, engine, say)
         (folder / f".{digest}.lock").unlink(missing_ok=True)
-        return final
+        return shown / digest
     except OSError as error:
         raise disk_error(error, "building") from error
     finally:
         engine.close()
 
 
-def _teach(plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions, say: Say) -> Taught:
+def _teach(plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions, engine: Engine, say: Say) -> Taught:
     """Asks the teachers; without any, nothing."""
-    jobs, setting = jobs_of(plan, sources, prepared, options)
+    jobs, setting = jobs_of(plan, sources, prepared, options, engine)
     return collect(run_jobs(jobs, setting, say), plan.manifest)
 
 
@@ -103,7 +110,7 @@ def _finish(
     warnings: list[Warned],
     final: Path,
     options: BuildOptions,
-    engine: LocalEngine,
+    engine: Engine,
     say: Say,
 ) -> None:
     manifest, compared = plan.manifest, prepared.compared
@@ -156,6 +163,8 @@ def _finish(
                 engine,
                 quiet=options.quiet,
             )
+        if manifest.phi.looks:
+            files |= write_phi(partial, pl.concat([found.table for found in prepared.searched]))
         if len(compared.pictures):
             files |= write_lookalikes(partial, compared.pictures)
         lock = lock_of(
@@ -166,13 +175,15 @@ def _finish(
             benchmarks=compared.summary,
             compared=compared.counts,
             generated=generate_facts(taught, manifest, plan.replays),
+            phi={part.name: dict(found.counts) for part, found in zip(parts, prepared.searched, strict=False)},
             files=dict(sorted(files.items())),
-            warnings=[warning.text for warning in (*warnings, *notes)],
+            warnings=[without_secrets(warning.text) for warning in (*warnings, *notes)],
             digest=final.name,
             sha256={path.relative_to(partial).as_posix(): sha256(path) for path in sorted(partial.rglob("*.parquet"))},
         )
         for name, balance in letter_balances(partial, manifest).items():
             lock["outputs"][name]["letters"] = balance
+        lock["sha256"] |= {name: sha256(partial / name) for name in draw_plots(partial, lock)}
         (partial / "README.md").write_text(card_text(lock), "utf-8")
         (partial / "lock.json").write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         if final.exists():  # left by hand or by an older version: it has no lock, so it is not a build
@@ -246,7 +257,7 @@ def _budget_warnings(plan: Plan, decided: Decided) -> list[Warned]:
 
 def _by_stage(decided: Decided) -> str:
     counted = decided.rows.filter(pl.col("stage").is_not_null()).group_by("stage").len()
-    order = ("ingest", "filter", "dedup", "decontaminate", "difficulty", "generate", "mix")
+    order = ("ingest", "filter", "phi", "dedup", "decontaminate", "difficulty", "generate", "mix")
     found = dict(counted.iter_rows())
     kept = decided.rows.height - sum(found.values())
     return ", ".join([f"{kept:,} kept", *(f"{found[s]:,} dropped by {s}" for s in order if s in found)])

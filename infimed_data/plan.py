@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from infimed_data.errors import ManifestError, SourceError
+from infimed_data.errors import BuildError, ManifestError, SourceError
 from infimed_data.generate import TeacherMarks, find_replays, read_reviews, refused_teachers
 from infimed_data.manifest import Manifest, Positions, Reads, load_manifest, place_of
+from infimed_data.phi.reading import missing_reader
 from infimed_data.source_stages import Reading, open_source
 from infimed_data.storage.hub import HubLocation
 from infimed_data.storage.stages import Fingerprints
 
-__all__ = ["BuildOptions", "Plan", "Warned", "load_plan", "semantic_warnings"]
+__all__ = ["BuildOptions", "Plan", "Warned", "copies_read", "load_plan", "semantic_warnings"]
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,23 @@ class BuildOptions:
     work: Path
     processes: int
     root: Path | None = None
-    """Overrides the manifest's root."""
+    """Overrides the manifest's root; what it holds as OWNER/NAME is read in place of that data set of the Hub."""
     quiet: bool = False
+
+    def check(self) -> None:
+        """Raises `BuildError` for a folder that is an address, such as `s3://...`: it would be made in this folder."""
+        for name, folder in (("--out", self.out), ("--work", self.work)):
+            if _ADDRESS.match(str(folder)):
+                raise BuildError(
+                    f"{name} {folder}: an address of a store; allowed: a folder. Mount the store as a file system with "
+                    "rename and file locks, or copy the finished build there"
+                )
+
+    def placed(self, manifest: Manifest) -> BuildOptions:
+        """With folders that mean the same wherever a task runs."""
+        if manifest.engine.kind == "local":
+            return self
+        return replace(self, out=self.out.absolute(), work=self.work.absolute())
 
 
 @dataclass
@@ -61,8 +81,12 @@ class Plan:
 
 def load_plan(path: Path, options: BuildOptions) -> Plan:
     """Reads the manifest and finds every source's and benchmark's files. Raises `ManifestError` or `SourceError`."""
+    options.check()
     manifest, root, positions = load_manifest(path)
+    options = options.placed(manifest)
     root = options.root or root
+    if manifest.engine.kind != "local":
+        root = root.absolute()
     if not root.is_dir():
         raise ManifestError([f"{place_of(positions, path, 'root')}: root: no folder {root}"])
     lock = orjson.loads(path.read_bytes()) if path.suffix == ".json" else None
@@ -79,7 +103,7 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
             try:
                 readings += open_source(
                     section, name, spec, root, options.work, plan.fingerprints, manifest.limits, plan.at,
-                    commit=commits.get(name),
+                    commit=commits.get(name), copies=options.root,
                 )  # fmt: skip
             except ManifestError as error:
                 problems += error.problems
@@ -87,6 +111,8 @@ def load_plan(path: Path, options: BuildOptions) -> Plan:
                 faults.append(error)
     plan.replays, missing = find_replays(manifest, root, plan.fingerprints, plan.at)
     problems += [*missing, *refused_teachers(manifest, plan.at)]
+    if manifest.phi.ocr and manifest.phi.looks:
+        problems += missing_reader(plan.at("phi", "ocr"))
     if problems:
         raise ManifestError([*problems, *map(str, faults)])
     if faults:
@@ -126,6 +152,12 @@ def _marks(plan: Plan) -> dict[str, bool]:
             )
         marks[pair] = verdict == "right"
     return marks
+
+
+def copies_read(plan: Plan) -> list[str]:
+    """A line for each source and benchmark of the Hub that a copy on this machine is read in place of."""
+    read = {(reading.source, reading.spec.location, reading.copy) for reading in (*plan.readings, *plan.benchmarks)}
+    return [f"copy    {name}: {copy} in place of {location}" for name, location, copy in sorted(read, key=str) if copy]
 
 
 class Warned(NamedTuple):

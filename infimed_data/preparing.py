@@ -10,19 +10,24 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from infimed_data.engine import LocalEngine
+from infimed_data.adapters.catalogue import published_rows
+from infimed_data.cluster import Connection, RayEngine, Shared
+from infimed_data.engine import Engine, LocalEngine
 from infimed_data.errors import ManifestError, SourceError
 from infimed_data.generate import Job, Origin, Setting, make_jobs
 from infimed_data.index import IndexTask, write_index
+from infimed_data.lock import versions
 from infimed_data.manifest import Filters, Manifest, Reads
+from infimed_data.memory import Memory
 from infimed_data.mix import meta_fields
 from infimed_data.outputs import deciding_columns, drop_compared, gather
 from infimed_data.pair_stages import Compared, Part, compare
+from infimed_data.phi_stages import Searched, Source, search_source
 from infimed_data.plan import BuildOptions, Plan
 from infimed_data.source_stages import HEAVY_BYTES, Read, read_source
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table
 
-__all__ = ["Prepared", "Sources", "jobs_of", "prepare", "read_all"]
+__all__ = ["Prepared", "Sources", "jobs_of", "open_engine", "prepare", "read_all"]
 
 Say = Callable[[str], None]
 
@@ -51,9 +56,29 @@ class Prepared:
     parts: Sequence[Part]
     benchmark_parts: Sequence[Part]
     compared: Compared
+    searched: Sequence[Searched] = ()
+    """What each part has that may point at a person, where that was looked for."""
 
 
-def read_all(plan: Plan, options: BuildOptions, engine: LocalEngine, say: Say) -> Sources:
+def open_engine(plan: Plan, options: BuildOptions, say: Say) -> Engine:
+    """The manifest's engine; it starts workers when it first needs some."""
+    settings = plan.manifest.engine
+    if settings.kind == "local":
+        return LocalEngine(Memory(plan.manifest.memory_limit).processes(options.processes))
+
+    def shared() -> Shared:
+        read = [
+            reading.place.path(name.partition("!")[0])
+            for reading in (*plan.readings, *plan.benchmarks)
+            for name in reading.inputs
+        ]
+        folders = [folder for folder in (options.work, options.out) if folder.is_dir()]  # a forecast makes no builds
+        return Shared.of(folders, read, versions())
+
+    return RayEngine(Connection(settings, shared, processes=options.processes, say=say))
+
+
+def read_all(plan: Plan, options: BuildOptions, engine: Engine, say: Say) -> Sources:
     """Reads every source and benchmark, skipping what stands. Raises `SourceError` for a source without good rows."""
     everything = [*plan.readings, *plan.benchmarks]
     if any(reading.input_bytes > HEAVY_BYTES // 8 and not reading.ingest.done() for reading in everything):
@@ -65,30 +90,61 @@ def read_all(plan: Plan, options: BuildOptions, engine: LocalEngine, say: Say) -
     return Sources(reads, benchmarks)
 
 
-def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: LocalEngine, say: Say) -> Prepared:
+def prepare(plan: Plan, sources: Sources, options: BuildOptions, engine: Engine, say: Say) -> Prepared:
     """Filters and compares the rows that were read."""
     manifest = plan.manifest
     parts = _indexes(sources.reads, manifest, manifest.filters, options.work, engine, say)
     benchmark_parts = _indexes(sources.benchmarks, manifest, None, options.work, engine, say)
-    rows = gather([(part.source, part.split, pl.DataFrame(_wanted(part.index, manifest))) for part in parts], manifest)
+    indexes = [pl.DataFrame(_wanted(part.index, manifest)) for part in parts]
+    searched = _search(sources.reads, parts, indexes, manifest, options, engine, say)
+    indexes = [found.rows for found in searched] or indexes
+    named = zip(parts, indexes, strict=True)
+    rows = gather([(part.source, part.split, index) for part, index in named], manifest)
+    memory = Memory(manifest.memory_limit)
     compared = compare(
-        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at, quiet=options.quiet
-    )
-    engine.close()  # the next workers start fresh; these hold what the stages before needed
+        rows, parts, benchmark_parts, manifest, plan.marks, options.work, engine, say, plan.at,
+        task_bytes=memory.task_bytes(memory.processes(options.processes)), quiet=options.quiet,
+    )  # fmt: skip
+    engine.renew()  # the next workers start fresh; these hold what the stages before needed
     pa.default_memory_pool().release_unused()
     rows = drop_compared(
         rows, manifest, near=compared.near, leaks=compared.leaks, benchmark_uids=compared.benchmark_uids
     )
-    return Prepared(rows, parts, benchmark_parts, compared)
+    return Prepared(rows, parts, benchmark_parts, compared, searched)
 
 
-def jobs_of(plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions) -> tuple[list[Job], Setting]:
-    """What teachers are to be asked, and what with."""
+def _search(
+    reads: Sequence[Read],
+    parts: Sequence[Part],
+    indexes: Sequence[pl.DataFrame],
+    manifest: Manifest,
+    options: BuildOptions,
+    engine: Engine,
+    say: Say,
+) -> list[Searched]:
+    """What may point at a person in each part; nothing where that is not looked for."""
+    if not manifest.phi.looks:
+        return []
+    return [
+        search_source(
+            Source(part.source, part.split, part.rows, read.reading.ingest.key, part.part_rows, part.place, part.images,
+                   part.image_content),
+            index, manifest.phi, manifest.limits, options.work, engine, say, quiet=options.quiet,
+        )
+        for read, part, index in zip(reads, parts, indexes, strict=True)
+    ]  # fmt: skip
+
+
+def jobs_of(
+    plan: Plan, sources: Sources, prepared: Prepared, options: BuildOptions, engine: Engine | None = None
+) -> tuple[list[Job], Setting]:
+    """What teachers are to be asked, and what with. An `engine` on a cluster may give them workers."""
     origins = [
         Origin(part.source, part.split, part.place, part.rows, part.part_rows, part.images, read.reading.ingest.key)
         for part, read in zip(prepared.parts, sources.reads, strict=True)
     ]
-    setting = Setting(plan.manifest, origins, plan.replays, options.work, options.quiet)
+    connection = engine.connection if isinstance(engine, RayEngine) else None
+    setting = Setting(plan.manifest, origins, plan.replays, options.work, options.quiet, connection)
     jobs = make_jobs(prepared.rows, origins, plan.manifest, plan.replays, plan.teacher_marks, options.work)
     return jobs, setting
 
@@ -110,10 +166,16 @@ def _check_counts(plan: Plan, reads: Sequence[Read], benchmarks: Sequence[Read],
     )
     for section, specs, found in sections:
         for name, asked in specs.items():
-            rows, expected = sum(read.rows for read in found if read.reading.source == name), asked.expect_rows
+            rows = sum(read.rows for read in found if read.reading.source == name)
+            expected = asked.expect_rows or published_rows(
+                name, asked.adapter, asked.location, asked.options, asked.splits
+            )
             if expected and abs(rows - expected) > 0.01 * expected:
                 what = f"{section.removesuffix('s')} '{name}'"
-                say(f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were expected")
+                say(
+                    f"warning: {plan.at(section, name)}: {what} has {rows:,} rows; {expected:,} were "
+                    f"{'expected' if asked.expect_rows else 'published'}"
+                )
 
 
 def _rejected(reads: Sequence[Read]) -> dict[str, int]:
@@ -129,7 +191,7 @@ def _rejected(reads: Sequence[Read]) -> dict[str, int]:
 
 
 def _indexes(
-    reads: Sequence[Read], manifest: Manifest, filters: Filters | None, work: Path, engine: LocalEngine, say: Say
+    reads: Sequence[Read], manifest: Manifest, filters: Filters | None, work: Path, engine: Engine, say: Say
 ) -> list[Part]:
     """Every source (or benchmark, without `filters`) and split with its index, from its stage or made now."""
     fills = [settings.fill for settings in manifest.generate.values() if settings.fill is not None]

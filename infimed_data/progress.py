@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 
+from infimed_data.showing import safe
+
 __all__ = ["Progress"]
 
 SHOW_AFTER_S = 1.5
@@ -41,7 +43,7 @@ class Progress:
         of_total = f"/{self.total:,}" if self.total else ""
         line = f"{self.label}: {self._count:,}{of_total} {self.unit}  {rate:,.0f}/s  {_clock(left)} left"
         line += f"  {self._note}" if self._note else ""
-        sys.stderr.write(f"{before}{line:<79}{after}")
+        sys.stderr.write(f"{before}{safe(line):<79}{after}")
         sys.stderr.flush()
 
     def __enter__(self) -> Progress:

@@ -25,6 +25,10 @@ __all__ = [
     "LEAKS",
     "MEASURED",
     "ORIGINS",
+    "PHI",
+    "PHI_FOUND",
+    "PHI_KINDS",
+    "PHI_LOOKED",
     "ROWS",
     "SAMPLES",
     "SIGNALS",
@@ -33,6 +37,8 @@ __all__ = [
     "AnswerKind",
     "Category",
     "ImageSlot",
+    "PhiConfidence",
+    "PhiKind",
     "Reject",
     "Sample",
     "Turn",
@@ -47,6 +53,14 @@ VERIFIABLE_KINDS = ("choice", "multi_choice", "yes_no", "number", "short_text")
 
 Category = Literal["medical_vqa", "medical_text", "general_multimodal", "general_text"]
 CATEGORIES: tuple[str, ...] = get_args(Category)
+
+PhiKind = Literal[
+    "name", "birth_date", "record_number", "national_id", "phone", "email", "address", "date", "age_over_89",
+    "lettering",
+]  # fmt: skip
+PHI_KINDS: tuple[str, ...] = get_args(PhiKind)
+"""What may point at a person. `address` includes positions from a camera; `lettering` is burned-in text, unread."""
+PhiConfidence = Literal["low", "medium", "high"]
 
 LABELS = "ABCDEFGHIJ"
 """Option letters, in order."""
@@ -308,7 +322,9 @@ DROPS = pa.schema(
         ("script", pa.string()),
     ]
 )
-"""Every dropped row, with the stage and rule that dropped it, the value seen, the limit, and its twin's uid."""
+"""Every dropped row, with the stage and rule that dropped it, the value seen, the limit, and its twin's uid. Rows
+that are quarantined for what may point at a person have no question, options and answer here: they stay in the source
+alone."""
 
 LEAKS = pa.schema(
     [
@@ -370,6 +386,41 @@ DIFFICULTY = pa.schema(
 )
 """How hard rows are for the model to be trained: its trials by how they ended, the share of right ones among those that
 say something, and where `rl` may not draw the row (`kept` is false) the rule, value and limit."""
+
+_PHI_FINDING: list[tuple[str, pa.DataType]] = [
+    ("field", pa.string()),
+    ("kind", pa.string()),
+    ("confidence", pa.string()),
+    ("start", pa.int32()),
+    ("length", pa.int32()),
+    ("box", pa.list_(pa.int32())),
+    ("snippet", pa.string()),
+    ("evidence", pa.string()),
+]
+
+PHI_FOUND = pa.schema([("row", pa.int32()), *_PHI_FINDING])
+"""What was found in the texts of a part: `row` counts its rows."""
+
+PHI_LOOKED = pa.schema([("ref", pa.string()), ("blob", pa.string()), ("digest", pa.string()), *_PHI_FINDING])
+"""What was found in pictures, a row a finding; a picture without one has a row whose `kind` is null. `blob` is the
+digest of the file's bytes, `digest` that of its pixels."""
+
+PHI = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("image", pa.string()),
+        ("ref", pa.string()),
+        ("rows", pa.int64()),
+        *_PHI_FINDING,
+        ("action", pa.string()),
+    ]
+)
+"""What may point at a person, a row a finding. In a text: its `uid` and `field`, and `start` and `length` in
+characters. In a picture, told once however many rows have it (`rows`): the digest `image` and the `ref`, a header's
+name as `field`, or `pixels` with a `box` (left, top, right, bottom). `snippet` shows the form with every letter as
+`x` and every digit as `#`; `action` is `quarantine` where the finding takes its rows out, else `report`."""
 
 SOURCES = pa.schema(
     [

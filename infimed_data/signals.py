@@ -6,6 +6,7 @@ Filters only compare signals with limits, so changing a limit recomputes no sign
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,9 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from infimed_data.images import Canvas, Look, blob_digest, finish, look
+from infimed_data.errors import SourceError
+from infimed_data.images import Canvas, Look, blob_digest, finish, look, square
 from infimed_data.schema import MEASURED, SIGNALS, Reject
-from infimed_data.storage.places import Place, is_cell, split_cell
+from infimed_data.storage.places import PAUSES_S, READ_FAILED, Place, is_cell, refusal_of, split_cell
+from infimed_data.storage.squares import write_squares
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.storage.tables import text_cell
 from infimed_data.text import SPECIAL_TOKENS, normalise
@@ -218,9 +221,14 @@ class ImageTask:
     max_pixels: int
     out: Path
 
+    @property
+    def squares(self) -> Path:
+        """Where the squares of the pictures go that were not known."""
+        return self.out.with_suffix(".squares.arrow")
+
 
 def measure_images(task: ImageTask) -> dict[str, int]:
-    """Writes `MEASURED`, one row a reference; returns how many were read and how many decoded."""
+    """Writes `MEASURED`, one row a reference, and squares; returns how many were read and how many decoded."""
     known = _known(task.known)
     rows: list[dict[str, Any]] = []
     fresh: dict[str, dict[str, Any]] = {}
@@ -244,6 +252,7 @@ def measure_images(task: ImageTask) -> dict[str, int]:
     for blob, measures in zip(looks, finish(list(looks.values())), strict=True):
         fresh[blob] |= {name: getattr(measures, name) for name in measures.__dataclass_fields__}
     rows = [{**fresh[row["blob"]], **row} if row.get("blob") in fresh else row for row in rows]
+    write_squares(task.squares, {seen.digest: square(seen) for seen in looks.values()})
     write_table(task.out, pa.Table.from_pylist(rows, MEASURED), MEASURED)
     return {"read": len(rows), "decoded": len(fresh)}
 
@@ -270,13 +279,18 @@ class PlacedImage(NamedTuple):
 
 
 def read_placed(images: Sequence[PlacedImage], *, max_bytes: int) -> Iterator[tuple[PlacedImage, bytes | Reject]]:
-    """(picture, bytes or why not) of each picture, wherever it lies."""
+    """(picture, bytes or why not) of each picture, wherever it lies.
+
+    Raises `SourceError` for one that could be read before and cannot now: nothing must be concluded from that.
+    """
     by_place: dict[tuple[Path, str | None], list[PlacedImage]] = {}
     for image in images:
         by_place.setdefault((image.place.root, image.place.only), []).append(image)
     for own in by_place.values():
         named = {image.ref: image for image in own}
         for ref, data in read_image_bytes(own[0].place, sorted(named), max_bytes=max_bytes):
+            if isinstance(data, Reject) and data.rule == READ_FAILED:
+                raise SourceError(f"{own[0].place.root}: {data.value}; it could be read before: {data.limit}")
             yield named[ref], data
 
 
@@ -291,17 +305,37 @@ def _cells(
         for ref in at.values():
             yield ref, _cell_bytes(text_cell(place, path, group, name), "", max_bytes)
         return
-    try:
-        parquet = pq.ParquetFile(place.path(path))
-        for batch in parquet.iter_batches(64, row_groups=[group], columns=[name]):
-            for row in range(first, first + len(batch)):
-                if row in at:
-                    yield at[row], _cell_bytes(batch.column(0)[row - first].as_py(), item, max_bytes)
-            first += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        for row, ref in wanted:
-            if row >= first:
-                yield ref, Reject("image_unreadable", f"{path}: {(str(error).splitlines() or [''])[0]}")
+    refusal = Reject("image_missing", path)
+    for pause_s in (*PAUSES_S, None):
+        start = 0
+        try:
+            parquet = pq.ParquetFile(place.path(path))
+            rows = 1 if _repeats(parquet, group, name) else 64
+            for batch in parquet.iter_batches(rows, row_groups=[group], columns=[name]):
+                for row in range(max(first, start), start + len(batch)):
+                    if row in at:
+                        yield at[row], _cell_bytes(batch.column(0)[row - start].as_py(), item, max_bytes)
+                start += len(batch)
+                first = max(first, start)
+            return
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is None:
+                refusal = Reject("image_unreadable", f"{path}: {(str(error).splitlines() or [''])[0]}")
+                break
+            refusal = refusal_of(error, path)
+            if refusal.rule != READ_FAILED or pause_s is None:
+                break
+            time.sleep(pause_s)
+    for row, ref in wanted:
+        if row >= first:
+            yield ref, refusal
+
+
+def _repeats(parquet: pq.ParquetFile, group: int, name: str) -> bool:
+    """Whether a column may have one value in many rows, of which each takes as much memory as if it were its own."""
+    meta = parquet.metadata.row_group(group)
+    chunks = (meta.column(index) for index in range(meta.num_columns))
+    return any(chunk.has_dictionary_page for chunk in chunks if chunk.path_in_schema.split(".")[0] == name)
 
 
 def _cell_bytes(value: Any, item: str, max_bytes: int) -> bytes | Reject:

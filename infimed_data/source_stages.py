@@ -19,18 +19,25 @@ from infimed_data.adapters.contract import Adapter, Context
 from infimed_data.engine import Engine
 from infimed_data.errors import HubError, ManifestError, SourceError, did_you_mean
 from infimed_data.fetching import find
+from infimed_data.images import SQUARE
 from infimed_data.ingest import IngestTask, ingest_shard
-from infimed_data.manifest import Limits, Reads
+from infimed_data.manifest import Benchmark, Limits, Reads
 from infimed_data.progress import Progress
 from infimed_data.schema import MEASURED
 from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts
-from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place, is_cell
+from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, READ_FAILED, Place, is_cell
+from infimed_data.storage.squares import gather_squares
 from infimed_data.storage.stages import Fingerprints, Stage, code_digest, file_digest, key_of, read_table, write_table
 from infimed_data.storage.tables import TableFile, plan_shards
 
 __all__ = ["HEAVY_BYTES", "Read", "Reading", "Report", "open_source", "read_source"]
 
 IMAGES_A_TASK = 64
+READERS = (
+    "storage/archives.py", "storage/documents.py", "storage/limits.py", "storage/parquet.py", "storage/places.py",
+    "storage/separated.py", "storage/table_files.py", "storage/tables.py",
+)  # fmt: skip
+"""Modules that decide what is read of a file."""
 HEAVY_BYTES = 3 << 20
 """Stages that read less than this are quicker without worker processes."""
 
@@ -54,6 +61,8 @@ class Reading:
     limits: Limits
     commit: str | None = None
     """The commit that is read, of a data set on the Hub."""
+    copy: Path | None = None
+    """The folder that is read in its place."""
 
     @property
     def name(self) -> str:
@@ -104,12 +113,12 @@ class Reading:
     def ingest(self) -> Stage:
         """The stage of canonical rows."""
         code = code_digest(
-            "schema.py", "text.py", "ingest.py", "storage/tables.py", "storage/places.py",
-            "adapters/contract.py", "adapters/reading.py", f"adapters/{self.spec.adapter}.py", *self.adapter.code,
+            "schema.py", "text.py", "ingest.py", *READERS, "adapters/contract.py", "adapters/reading.py",
+            f"adapters/{self.spec.adapter}.py", *self.adapter.code,
         )  # fmt: skip
         key = key_of(
             "ingest", code, self.spec.adapter, self.split, dict(self.spec.options), self.spec.group_key, self.inputs,
-            self._image_names,
+            self._image_names, self.limits.max_row_bytes,
         )  # fmt: skip
         return Stage(self.work, "ingest", f"{self.source}-{self.split}", key)
 
@@ -140,7 +149,7 @@ class Reading:
         containers = sorted(
             {ref.partition("!")[0].partition("#")[0] for ref in self.refs if is_cell(ref) or "!" in ref}
         )
-        code = code_digest("schema.py", "images", "signals.py", "storage/places.py")
+        code = code_digest("schema.py", "images", "signals.py", "storage/squares.py", *READERS)
         limits = (self.limits.max_image_bytes, self.limits.max_image_pixels)
         key = key_of("images", code, limits, states, {c: self._digest(c) for c in containers}, self._refs_digest)
         return Stage(self.work, f"images-{code[:8]}", f"{self.source}-{self.split}", key)
@@ -176,11 +185,12 @@ def open_source(
     where: Callable[..., str],
     *,
     commit: str | None = None,
+    copies: Path | None = None,
 ) -> list[Reading]:
     """One `Reading` a split. Raises `ManifestError` or `SourceError`, with the manifest's line from `where`.
 
     `section` is where the manifest names it: `sources` or `benchmarks`. `commit` is the one that a lock names, of a
-    data set on the Hub, which is fetched.
+    data set on the Hub, which is fetched unless there is a copy of it in `copies`.
     """
     try:
         adapter = load_adapter(spec.adapter)
@@ -209,12 +219,18 @@ def open_source(
                 ]
             )
     try:
-        place, commit = find(spec, adapter, options, root, work, commit=commit)
+        found = find(
+            spec, adapter, options, root, work, commit=commit, limits=limits.of_reading, copies=copies
+        )  # fmt: skip
         readings = []
         for split in spec.splits:
-            context = Context(place, split, options)
+            context = Context(found.place, split, options)
             files = adapter.tables(context)
-            readings.append(Reading(name, split, spec, adapter, context, files, work, fingerprints, limits, commit))
+            readings.append(
+                Reading(
+                    name, split, spec, adapter, context, files, work, fingerprints, limits, found.commit, found.copy
+                )
+            )  # fmt: skip
         return readings
     except (SourceError, HubError) as error:
         raise SourceError(f"{where(section, name, 'location')}: {section}.{name}: {error}") from error
@@ -238,9 +254,21 @@ def read_source(reading: Reading, engine: Engine, report: Report, *, quiet: bool
             )
         elif total:
             report(f"{stage:<7} {reading.name}: {total:,} {unit}, cached")
+    if failed := pictures.get("failed"):
+        _tell_failed(reading, failed, report)
     return Read(
         reading, facts["read"], facts["rejected"], facts["parts"], tuple(facts["part_rows"]), pictures["content"], ran
     )
+
+
+def _tell_failed(reading: Reading, failed: int, report: Report) -> None:
+    """Says which pictures could not be read. Raises `SourceError` for a benchmark's, which no leak may hide behind."""
+    errors = read_table(reading.images.folder / "images.arrow", ["error", "error_value"])
+    first = errors.filter(pc.equal(errors.column("error"), READ_FAILED)).column("error_value")[0].as_py()
+    told = f"{reading.name}: {failed:,} pictures could not be read ({first})"
+    if isinstance(reading.spec, Benchmark):
+        raise SourceError(f"benchmark {told}; the same command reads them again and goes on")
+    report(f"warning: {told}; rows with them are dropped as {READ_FAILED}, and the same command reads them again")
 
 
 def _ingest(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) -> dict[str, Any]:
@@ -320,6 +348,7 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
             ImageTask(reading.place, refs, known, limits.max_image_bytes, limits.max_image_pixels, stage.part(i))
             for i, refs in enumerate(groups)
         ]
+        _forget_failed(tasks)
         todo = [task for task in tasks if not task.out.exists()]
         decoded = sum(
             fact["decoded"]
@@ -332,10 +361,32 @@ def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) 
         tables = [read_table(task.out) for task in tasks]
         measured = pa.concat_tables(tables).sort_by("ref") if tables else MEASURED.empty_table()
         write_table(stage.folder / "images.arrow", measured, MEASURED)
+        digests = pc.unique(measured.column("digest").drop_null()).sort()
+        squares = [task.squares for task in tasks]
+        gather_squares(stage.folder, digests, squares, [path.parent for path in known], SQUARE)
         if reading.refs:
             ran["images"] = decoded
         content = key_of(measured.column("ref").to_pylist(), measured.column("blob").to_pylist())
-        return stage.finish({"content": content, "images": len(reading.refs), "decoded": decoded})
+        facts = {"content": content, "images": len(reading.refs), "decoded": decoded}
+        if failed := _forget_failed(tasks):  # not finished: the next run reads these pictures again
+            errors = measured.column("error").to_pylist()
+            return {**facts, "failed": failed, "content": key_of(content, errors)}
+        finished = stage.finish(facts)
+        for path in squares:
+            path.unlink(missing_ok=True)
+        return finished
+
+
+def _forget_failed(tasks: Sequence[ImageTask]) -> int:
+    """Removes parts with pictures that could not be read just then; returns how many there were."""
+    failed = 0
+    for task in tasks:
+        if task.out.exists():
+            errors = read_table(task.out, ["error"]).column("error")
+            if count := pc.sum(pc.equal(errors, READ_FAILED)).as_py():
+                failed += int(count)
+                task.out.unlink()
+    return failed
 
 
 def _run(

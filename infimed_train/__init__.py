@@ -4,8 +4,10 @@ config/          what a user asks for: typed YAML, TRL's own arguments checked a
 data/            rows of a build or the Hub, their lengths, sources and difficulty
 rewards/         the verifier as the reward, curves, alarms, and the audit before training
 model.py         processor, model, frozen towers, adapters
+completions/     what a policy said while it was trained, as a page
 runs/            the run's folder: card, curves, whole checkpoints
 sft.py  grpo.py  evaluate/     one verb each
+gate.py          the same questions before and after SFT
 check/           what is found out before a GPU is rented
 cli.py           the command `infimed-train`
 

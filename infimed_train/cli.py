@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from infimed_data.showing import safe, trace_of
 from infimed_train import __version__
 from infimed_train.errors import InfimedError
 
@@ -39,8 +40,8 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except InfimedError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"error: {safe(line)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -110,6 +111,19 @@ def compare(
 
 
 @app.command()
+def completions(
+    run: Annotated[Path, typer.Argument(help="Folder of a GRPO run.")],
+    page: Annotated[Path | None, typer.Option("--page", help="File to write, else RUN/completions.html.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="About how many completions to show, spread over the steps.")] = 1000,
+) -> None:
+    """Write what the policy said, with pictures, rewards and verdicts, into one page; prints its path."""
+    with _one_line_errors():
+        from infimed_train.completions import write_completions_page
+
+        print(write_completions_page(run, page, most=most))
+
+
+@app.command()
 def check(config: Config, settings: Set = None) -> None:
     """Find out what can be found out before a GPU is rented; ends with 1 if something would fail."""
     with _one_line_errors():
@@ -160,8 +174,12 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command. An error that nobody foresaw ends with its traceback, without secrets, and 1."""
+    try:
+        app()
+    except Exception as error:
+        print(trace_of(error), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -3,50 +3,122 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from infimed_data.verify import Gold
+from infimed_train.completions import write_completions_page
 from infimed_train.config import GrpoConfig, Loaded, trl_config
 from infimed_train.data import Rows, by_difficulty, fitting, load_rows, measure
-from infimed_train.errors import TrainError
+from infimed_train.errors import InfimedError, TrainError
 from infimed_train.model import (
-    adapter,
     freeze,
     limits_vllm_would_miss,
     load_model,
     load_processor,
+    new_adapter,
     pixel_limits,
+    tower_of,
 )
 from infimed_train.rewards import Judge, Watch, decidable
 from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, training_card
 
-__all__ = ["grpo", "grpo_rows", "mixed_grpo_trainer", "payable"]
+__all__ = ["grpo", "grpo_rows", "mixed_grpo_trainer", "one_token_an_image", "payable"]
 
 Say = Callable[[str], None]
 
 
 @cache
 def mixed_grpo_trainer() -> Any:
-    """TRL's `GRPOTrainer`, mended for generation batches in which prompts with and without images meet.
+    """TRL's `GRPOTrainer`, mended for pictures: four faults of TRL 1.16, each put right where it leaves TRL's hands.
 
-    TRL 1.16 hands the processor `images=[..., None, ...]` for such a batch, and every processor refuses None ("only a
-    single or a list of entries is supported"). A prompt without images has none, which is `[]`. It is put right on the
-    way out of `_generate`: before, vLLM's path wants the None ("img_list is not None", then `img_list[0]`).
+    Prompts with and without images in one generation batch: TRL hands the processor `images=[..., None, ...]`, and
+    every processor refuses None ("only a single or a list of entries is supported"). A prompt without images has none,
+    which is `[]`; on the way out of `_generate`, because vLLM's path wants the None.
+
+    Pictures for vLLM in this process: TRL hands it the prompt with a token for each patch, as the loss needs it, and
+    the picture too; vLLM takes the first of these tokens for the picture's place and puts all of its tokens there
+    once more (huggingface/trl#6294): the policy would answer prompts that it is not trained on. It gets one token an
+    image. A server is told where the images are, and gets the prompt as it is.
+
+    Image tokens sampled by vLLM: one of them ends the run ("Image features and image tokens do not match"). TRL
+    suppresses them for transformers only.
+
+    A vision tower that is trained: vLLM remembers what a picture looked like to earlier weights. It is made to forget
+    whenever it gets new ones.
     """
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     class MixedGRPOTrainer(GRPOTrainer):  # type: ignore[misc,unused-ignore]
+        def __init__(self, *, args: Any, processing_class: Any, **more: Any) -> None:
+            if args.use_vllm:
+                never = {"logit_bias": dict.fromkeys(_media_tokens(processing_class), -100.0)}
+                args.generation_kwargs = never | (args.generation_kwargs or {})
+            super().__init__(args=args, processing_class=processing_class, **more)
+
         def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
             *head, images, tool_images = super()._generate(prompts)
             if images is not None:
                 images = [of_prompt or [] for of_prompt in images]
             return (*head, images, tool_images)
 
+        def _generate_single_turn(self, prompt_ids: Any, images: Any, *fields: Any, **more: Any) -> Any:
+            if self.use_vllm and self.vllm_mode == "colocate" and images is not None:
+                processor: Any = self.processing_class
+                token = processor.image_token_id
+                prompt_ids = [
+                    one_token_an_image(ids, token, len(of_prompt or ()))
+                    for ids, of_prompt in zip(prompt_ids, images, strict=True)
+                ]
+            if self.use_vllm and self.state.global_step != self._last_loaded_step and _sees_anew(self.model):
+                _forget_pictures(self.vllm_generation)
+            parent: Any = super()
+            return parent._generate_single_turn(prompt_ids, images, *fields, **more)
+
     return resuming(MixedGRPOTrainer)
+
+
+def one_token_an_image(ids: Sequence[int], token: int, images: int) -> list[int]:
+    """The prompt with each run of image tokens as one of them. Raises `TrainError` where runs and images differ.
+
+    >>> one_token_an_image([1, 9, 9, 9, 2, 9, 3], 9, 2)
+    [1, 9, 2, 9, 3]
+    """
+    short = [one for i, one in enumerate(ids) if one != token or i == 0 or ids[i - 1] != token]
+    if short.count(token) != images:
+        raise TrainError(
+            f"vLLM in this process: a prompt of {images} images has {short.count(token)} runs of image tokens, and TRL "
+            "hands it only prompts of one run an image; set trl.vllm_mode: server, or trl.use_vllm: false"
+        )
+    return short
+
+
+def _sees_anew(model: Any) -> bool:
+    """Whether training changes what the model makes of a picture."""
+    return any(parameter.requires_grad and tower_of(name) != "language" for name, parameter in model.named_parameters())
+
+
+def _forget_pictures(generation: Any) -> None:
+    """Empties vLLM's cache of pictures seen, in this process or through its server."""
+    if generation.mode == "colocate":
+        generation.llm.llm_engine.reset_encoder_cache()
+    elif generation.accelerator.is_main_process:
+        client = generation.vllm_client
+        response = client.session.post(f"{client.base_url}/reset_encoder_cache")
+        if response.status_code != 200:
+            raise TrainError(
+                f"{client.base_url}/reset_encoder_cache: HTTP {response.status_code}; start the server with "
+                "VLLM_SERVER_DEV_MODE=1, or freeze vision and projector"
+            )
+
+
+def _media_tokens(processor: Any) -> list[int]:
+    """Ids of the tokens that stand for pictures and videos."""
+    found = (getattr(processor, name, None) for name in ("image_token_id", "video_token_id"))
+    return [token for token in found if token is not None]
 
 
 def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
@@ -91,24 +163,51 @@ def grpo(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
         )
     card = training_card(identity=identity, config=dumped, data=rows.digest, pixels=pixel_limits(processor))
     card |= {"task": "grpo", "rows": len(table), "max_steps": arguments.max_steps}
+
+    def make() -> Any:
+        trainer = _trainer(loaded, config, arguments, functions, table, held_out, processor)
+        judge.training = lambda: bool(trainer.model.training)
+        return trainer
+
+    model_folder = run_trainer(make, folder, card, say)
+    if arguments.log_completions and is_main():
+        _write_page(folder.path, say)
+    return model_folder
+
+
+def _trainer(
+    loaded: Loaded,
+    config: GrpoConfig,
+    arguments: Any,
+    functions: Sequence[Any],
+    table: Any,
+    held_out: Any,
+    processor: Any,
+) -> Any:
     model = load_model(config, arguments, where=loaded.place("model"))
     arguments.model_init_kwargs = None
     freeze(model, config.freeze, loaded.place("freeze"))
     _leave_out_undecided_rows_from_the_log()
     try:
-        trainer = mixed_grpo_trainer()(
+        return mixed_grpo_trainer()(
             model=model,
             args=arguments,
-            reward_funcs=functions,
+            reward_funcs=list(functions),
             train_dataset=table,
             eval_dataset=held_out,
             processing_class=processor,
-            peft_config=None if config.lora is None else adapter(config.lora),
+            peft_config=new_adapter(config, model),
         )
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, NotImplementedError, ConnectionError) as error:
         raise TrainError(f"{loaded.place('trl')}: trl: {' '.join(str(error).split())}") from None
-    judge.training = lambda: bool(trainer.model.training)
-    return run_trainer(trainer, folder, card, say)
+
+
+def _write_page(run: Path, say: Say) -> None:
+    """Writes the page of completions; the model stands whatever comes of it."""
+    try:
+        say(f"what was said: {write_completions_page(run)}")
+    except InfimedError as error:
+        say(f"no page of completions: {error}; infimed-train completions {run} tries again")
 
 
 def grpo_rows(loaded: Loaded, config: GrpoConfig, rows: Rows, processor: Any, say: Say) -> Any:

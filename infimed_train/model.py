@@ -6,19 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from infimed_train.config import Lora, Pixels, Tower, TrainConfig
 from infimed_train.errors import TrainError
 from infimed_train.vision_imports import INSTALL, make_torchvision_importable
 
 __all__ = [
     "TOWERS",
-    "adapter",
     "architecture",
+    "base_of",
     "count_parameters",
     "freeze",
     "limits_vllm_would_miss",
     "load_model",
     "load_processor",
+    "new_adapter",
     "pixel_limits",
     "shrunk_model",
     "tower_of",
@@ -110,13 +113,12 @@ def freeze(model: Any, towers: tuple[Tower, ...], where: str = "freeze") -> None
         raise TrainError(f"{where}: {', '.join(towers)}: nothing is left to train; leave one out")
 
 
-def adapter(lora: Lora) -> Any:
-    """PEFT's configuration: adapters in the language model only."""
-    try:
-        from peft import LoraConfig
-    except ModuleNotFoundError as error:
-        raise TrainError(f"lora: {error.name}: not installed; {INSTALL}") from None
-    return LoraConfig(
+def new_adapter(config: TrainConfig, model: Any) -> Any:
+    """PEFT's configuration of adapters in the language model only; None where none is wanted or `model` has one."""
+    lora = config.lora
+    if lora is None or hasattr(model, "peft_config"):
+        return None
+    return _peft("LoraConfig")(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -126,22 +128,60 @@ def adapter(lora: Lora) -> Any:
     )
 
 
+def _peft(name: str) -> Any:
+    try:
+        import peft
+    except ModuleNotFoundError as error:
+        raise TrainError(f"lora: {error.name}: not installed; {INSTALL}") from None
+    return getattr(peft, name)
+
+
+def base_of(model: str) -> str:
+    """The model that an adapter's folder belongs to; of any other model, itself."""
+    file = Path(model) / "adapter_config.json"
+    return str(orjson.loads(file.read_bytes())["base_model_name_or_path"]) if file.is_file() else model
+
+
+def _same_adapter(lora: Lora | None, folder: Path, where: str) -> None:
+    """Raises `TrainError` where the adapter in `folder` is not what `lora` asks for."""
+    if lora is None:
+        raise TrainError(
+            f"{where}: {folder} holds an adapter; train it on with `lora`, or merge it into its model first"
+        )
+    there = orjson.loads((folder / "adapter_config.json").read_bytes())
+    wanted = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.targets)}
+    has = {name: there.get(name) for name in wanted}
+    has["target_modules"] = sorted(has["target_modules"] or ())
+    if has != wanted:
+        raise TrainError(
+            f"{where}: the adapter in {folder} has rank {has['r']}, alpha {has['lora_alpha']}, targets "
+            f"{', '.join(has['target_modules'])}; lora must say the same"
+        )
+
+
 def load_model(config: TrainConfig, arguments: Any, *, where: str = "model") -> Any:
-    """The model as TRL itself would load it from its name, so that it may be frozen before TRL gets it."""
+    """The model as TRL itself would load it from its name, so that it may be frozen before TRL gets it.
+
+    Of an adapter's folder, its base model with the adapter, which is trained on.
+    """
     from trl.trainer.utils import create_model_from_path
 
     given = dict(arguments.model_init_kwargs or {})
     if arguments.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         given["device_map"] = None
-    if config.revision is not None:
+    folder, base = Path(config.model), base_of(config.model)
+    if base != config.model:
+        _same_adapter(config.lora, folder, where)
+    elif config.revision is not None:
         given.setdefault("revision", config.revision)
-    if (Path(config.model) / "adapter_config.json").is_file():
-        raise TrainError(f"{where}: {config.model} holds an adapter; merge it into its model first")
     try:
-        return create_model_from_path(config.model, **given)
+        model = create_model_from_path(base, **given)
     except (OSError, ValueError, KeyError) as error:
         line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise TrainError(f"{where}: {config.model}: does not load ({line[:200]})") from None
+        raise TrainError(f"{where}: {base}: does not load ({line[:200]})") from None
+    if base != config.model:
+        model = _peft("PeftModel").from_pretrained(model, str(folder), is_trainable=True)
+    return model
 
 
 def architecture(model: str, revision: str | None, where: str = "model") -> Any:
@@ -150,7 +190,7 @@ def architecture(model: str, revision: str | None, where: str = "model") -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(model, revision=revision)
+        return AutoConfig.from_pretrained(base_of(model), revision=revision)
     except Exception as error:
         line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise TrainError(f"{where}: {model}: no configuration that loads ({line[:200]})") from None

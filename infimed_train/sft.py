@@ -8,23 +8,43 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from infimed_train import gate as gates
 from infimed_train.config import Loaded, SftConfig, trl_config
 from infimed_train.data import Rows, fitting, load_rows, measure, weighted
 from infimed_train.errors import TrainError
-from infimed_train.model import adapter, freeze, load_model, load_processor, pixel_limits
-from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, training_card
+from infimed_train.model import freeze, load_model, load_processor, new_adapter, pixel_limits
+from infimed_train.runs import RunFolder, is_main, resuming, run_trainer, training_card, wait_for_everyone
 
 __all__ = ["sft", "sft_rows"]
 
 Say = Callable[[str], None]
+Before = Callable[[], None] | None
 
 
 def sft(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
     """Trains, phase after phase, and returns the folder of the last model. What is finished is not done again."""
     config = loaded.config
     assert isinstance(config, SftConfig)
+    if config.gate is None:
+        return _train_all(loaded, config, say, fresh, None)
+    gate, folder = config.gate, Path(config.output) / "gate"
+
+    def ask(model: str, name: str) -> None:
+        if is_main():
+            gates.ask(loaded, gate, model, folder / name, say)
+        wait_for_everyone()
+
+    model = _train_all(loaded, config, say, fresh, lambda: ask(config.model, "before"))
+    ask(str(model), "after")
+    if is_main():
+        gates.judge(gate, folder, model, say)
+    return model
+
+
+def _train_all(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Before) -> Path:
+    """`before` is called once, when the run's folder is there and nothing has been trained yet."""
     if not config.phases:
-        return _train(loaded, config, say, fresh)
+        return _train(loaded, config, say, fresh, before)
     model = Path(config.model)
     for name, phase in config.phases.items():
         one = config.model_copy(
@@ -36,23 +56,28 @@ def sft(loaded: Loaded, say: Say, *, fresh: bool = False) -> Path:
                 "freeze": config.freeze if phase.freeze is None else phase.freeze,
                 "trl": {**config.trl, **phase.trl},
                 "phases": {},
+                "gate": None,
             }
         )
         positions = {key[2:]: place for key, place in loaded.positions.items() if key[:2] == ("phases", name)}
         say(f"phase {name}")
-        model = _train(replace(loaded, config=one, positions={**loaded.positions, **positions}), one, say, fresh)
+        of_phase = replace(loaded, config=one, positions={**loaded.positions, **positions})
+        model = _train(of_phase, one, say, fresh, before)
+        before = None
     return model
 
 
-def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool) -> Path:
+def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool, before: Before) -> Path:
     processor = load_processor(
         config.model, revision=config.revision, pixels=config.pixels, where=loaded.place("model")
     )
     rows = load_rows(config.data, "sft", where=loaded.place("data", "path"))
-    dumped = config.model_dump(mode="json", exclude={"output", "phases"})
+    dumped = config.model_dump(mode="json", exclude={"output", "phases", "gate"})
     identity = {"config": dumped, "rows": rows.digest}
     folder = RunFolder(Path(config.output), identity, fresh=fresh, main=is_main())
     if folder.finished:
+        if before is not None:
+            before()
         say(f"{folder.model}: finished before; --fresh starts anew")
         return folder.model
     arguments = trl_config(loaded, config.trl, output=folder.path)
@@ -65,7 +90,10 @@ def _train(loaded: Loaded, config: SftConfig, say: Say, fresh: bool) -> Path:
         held_out = sft_rows(plain, held, processor, say, seed=arguments.seed, where=loaded.place("data"))
     card = training_card(identity=identity, config=dumped, data=rows.digest, pixels=pixel_limits(processor))
     card |= {"task": "sft", "rows": len(table), "max_steps": arguments.max_steps}
-    return run_trainer(_trainer(loaded, config, arguments, table, held_out, processor), folder, card, say)
+    if before is not None:
+        folder.write_card(card)
+        before()
+    return run_trainer(lambda: _trainer(loaded, config, arguments, table, held_out, processor), folder, card, say)
 
 
 def sft_rows(config: SftConfig, rows: Rows, processor: Any, say: Say, *, seed: int, where: str) -> Any:
@@ -119,7 +147,7 @@ def _trainer(loaded: Loaded, config: SftConfig, arguments: Any, table: Any, held
             train_dataset=table,
             eval_dataset=held_out,
             processing_class=processor,
-            peft_config=None if config.lora is None else adapter(config.lora),
+            peft_config=new_adapter(config, model),
         )
     except ValueError as error:
         raise TrainError(f"{loaded.place('trl')}: trl: {' '.join(str(error).split())}") from None

@@ -14,8 +14,18 @@ from PIL import Image
 from test_candidates import signals
 
 from infimed_data.dedup.candidates import find_candidates
-from infimed_data.dedup.confirm import CONFIRMED_SCORE, SIDE, Comparison, Hint, Picture, compare, verdict
-from infimed_data.images import grey_copy
+from infimed_data.dedup.confirm import (
+    CONFIRMED_SCORE,
+    SIDE,
+    Comparison,
+    Hint,
+    Picture,
+    Square,
+    compare,
+    hints_left,
+    verdict,
+)
+from infimed_data.images import grey_copy, look, square
 from infimed_data.images.hashes import VIEWS
 from infimed_data.manifest import Manifest
 
@@ -159,6 +169,74 @@ def test_odd_pictures_are_compared_without_trouble(name: str) -> None:
     assert itself.reason in ("compared", "no_structure", "no_overlap")
     if name in ("black", "white", "one pixel", "two rows", "a column", "11 pixels"):
         assert (itself.score, itself.reason != "compared") == (0, True)
+
+
+# The first look, at squares
+
+
+def squared(data: bytes) -> Square:
+    seen = look(data, max_pixels=LIMIT)
+    return Square(square(seen), seen.width, seen.height)
+
+
+Asked = tuple[Square | None, Square | None, list[Hint | int]]
+
+
+def asked(one: bytes, other: bytes) -> Asked:
+    first, second = sorted((one, other), key=lambda data: grey_copy(data, side=8, max_pixels=LIMIT).digest)
+    return squared(first), squared(second), hints_of(first, second)
+
+
+@lru_cache(maxsize=1)
+def copies_and_others() -> tuple[list[Asked], list[Asked]]:
+    """Pairs of copies, and pairs of pictures of one look, with what the search says of them."""
+    copies = [
+        asked(original(look), changed(original(look), kind, 5)) for look in LOOKS for kind in (*CHANGES,)[:: len(LOOKS)]
+    ]
+    others: list[Asked] = [
+        (squared(original(look, one)), squared(original(look, one + 1)), list(WHOLE_FRAME))
+        for look in LOOKS
+        for one in (1, 3)
+    ]
+    return copies, others
+
+
+def test_squares_let_copies_pass_and_turn_most_others_away() -> None:
+    copies, others = copies_and_others()
+    assert all(hints_left(copies))
+    assert sum(map(bool, hints_left(others))) <= 1
+    for (_, _, hints), left in zip(copies, hints_left(copies), strict=True):
+        assert set(left) <= set(hints)
+
+
+def test_what_is_looked_at_together_changes_nothing() -> None:
+    copies, others = copies_and_others()
+    mixed = [pair for both in zip(copies, others * 4, strict=False) for pair in both]
+    assert hints_left(mixed) == [hints_left([pair])[0] for pair in mixed]
+
+
+def test_pictures_without_a_square_or_long_and_thin_are_looked_at_closely() -> None:
+    own = squared(original("slide"))
+    hints: list[Hint | int] = [0, Hint(3, 1.0, 0.5, 0.5)]
+    thin = Square(own.plane, 100, 301)
+    for one, other in ((None, own), (own, None), (thin, own), (own, thin)):
+        assert hints_left([(one, other, hints)]) == [tuple(hints)]
+    assert hints_left([(own, own, hints), (own, own, [])]) == [(0,), ()]
+    assert hints_left([]) == []
+
+
+@pytest.mark.parametrize("hint", [Hint(0, 1.0, 0.9, 0.9), Hint(0, 0.1, 0.0, 0.0), Hint(0, 9.0, -4.0, -4.0)])
+def test_a_hint_that_leads_away_is_not_left(hint: Hint) -> None:
+    own = squared(original("slide"))
+    assert hints_left([(own, own, [hint])]) == [()]
+
+
+@pytest.mark.parametrize("name", ["black", "white", "a ramp", "two halves", "one dot"])
+def test_squares_of_odd_pictures_are_compared_without_trouble(name: str) -> None:
+    tile = np.array(Image.fromarray(ODD[name].astype(np.uint8)).resize((64, 64)))
+    odd, slide = Square(tile, 64, 64), squared(original("slide"))
+    assert hints_left([(odd, slide, [*WHOLE_FRAME, *range(16)])]) == [()]
+    assert isinstance(hints_left([(odd, odd, WHOLE_FRAME)])[0], tuple)
 
 
 def test_a_stored_score_is_decided_again_under_another_limit() -> None:

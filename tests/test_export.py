@@ -114,12 +114,13 @@ def test_vlm_r1_gets_one_turn_and_how_to_compare(exported: Exported) -> None:
 def test_verifiers_gets_pictures_in_their_places(exported: Exported, demo_build: Path) -> None:
     known = samples(demo_build)
     for row in lines(exported("verifiers") / "rl-train.jsonl"):
-        assert set(row) == {"prompt", "answer", "info", "task"}
-        parts = [p for m in row["prompt"] if isinstance(m["content"], list) for p in m["content"]]
+        assert set(row) == {"id", "prompt", "answer", "info", "task"} and row["id"] == row["info"]["uid"]
+        parts = [part for message in row["prompt"] for part in message["content"]]
         urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
         assert len(urls) == len(known[row["info"]["uid"]]["images"])
         assert all(base64.b64decode(url.partition("base64,")[2]) for url in urls)
         assert not any(TAG in part.get("text", "") for part in parts)
+        assert all(part["type"] in ("text", "image_url") for part in parts), "lists of parts only: Arrow mixes no kinds"
 
 
 def test_tags_stand_where_the_source_had_them(demo_build: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_rule_fires_beyond_its_limit_and_can_be_turned_off(
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {case[0] for case in CASES} | {"image_unreadable", "language"} == set(RULES)
+    assert {case[0] for case in CASES} | {"image_unreadable", "image_read_failed", "language"} == set(RULES)
 
 
 def test_a_limit_of_the_manifest_is_the_one_that_counts_and_is_shown() -> None:
@@ -142,6 +142,8 @@ def test_an_image_that_cannot_be_read_drops_its_row_with_what_the_decoder_said()
         "min_image_side_px": None, "max_image_aspect": None, "max_flat_share": None, "min_contrast": None
     }  # fmt: skip
     assert judged(BROKEN, **everything_off)[0][1] == "image_unreadable"
+    passing = {**BROKEN, "image_error": "image_read_failed", "image_error_value": "Input/output error: a.png"}
+    assert judged(passing) == [("filter", "image_read_failed", "Input/output error: a.png", "a whole file")]
 
 
 def test_blankness_is_flatness_or_want_of_contrast() -> None:

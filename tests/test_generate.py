@@ -23,7 +23,8 @@ from PIL import Image
 
 from infimed_data.engine import LocalEngine
 from infimed_data.errors import BudgetError, ManifestError
-from infimed_data.forecast import forecast, preview
+from infimed_data.forecast import as_text, forecast, make_plan, preview
+from infimed_data.forecast.planning import as_plain
 from infimed_data.generate.problems import Pictures
 from infimed_data.pipeline import build
 from infimed_data.plan import BuildOptions, load_plan
@@ -384,6 +385,23 @@ def test_a_dry_run_says_what_is_then_sent(bench: Bench) -> None:
     assert any("up to 24 more candidates" in line for line in told)
     told = forecast(bench.manifest(FIXED), bench.options(), bench.lines.append).splitlines()
     assert any("finished before; nothing is sent" in line for line in told) and bench.sent == 24
+
+
+def test_a_plan_has_requests_and_price_once_the_rows_are_known(bench: Bench) -> None:
+    plan = as_plain(make_plan(bench.manifest(FIXED), bench.options()))
+    assert plan["asks"] == [] and 40 <= plan["most_candidates"]["think"] <= 56  # two for each of about 24 rows
+    forecast(bench.manifest(FIXED), bench.options(), bench.lines.append)  # reads and compares
+    planned = make_plan(bench.manifest(FIXED), bench.options())
+    (asks,) = as_plain(planned)["asks"]
+    (sending,) = asks["sendings"]
+    assert asks["requests"] == 24 and asks["usd"] == sending["usd"] > 0 and bench.sent == 0
+    assert sending["prompt_tokens"] > 0 and "24 requests" in as_text(planned)
+    bench.build(FIXED)
+    assert bench.sent == asks["requests"]
+    more = {"attempts": {"start": 3, "more": 1, "accept": 3, "limit": 4}}
+    (asks,) = as_plain(make_plan(bench.manifest(FIXED | more), bench.options()))["asks"]
+    assert asks["requests"] == 24 and asks["remembered"] == 48 and asks["dearest_usd"] > asks["usd"]
+    assert as_plain(make_plan(bench.manifest(FIXED), bench.options()))["finished"]
 
 
 def test_a_preview_tries_a_few_rows_and_forecasts_the_whole(bench: Bench) -> None:

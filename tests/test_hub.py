@@ -26,7 +26,8 @@ from hub_server import Hub, Repo, serving
 
 from infimed_data.errors import InfimedError
 from infimed_data.hub import closed_sources
-from infimed_data.manifest import Manifest
+from infimed_data.hub.files import WITHHELD, findings_left
+from infimed_data.manifest import Manifest, portable
 from infimed_data.pipeline import build as run_build
 from infimed_data.plan import BuildOptions, load_plan
 
@@ -265,7 +266,9 @@ def test_what_cannot_be_fetched_says_why_and_what_to_do(hub: Hub, call: Call, tm
     )
     assert "set HF_TOKEN" in error("hf://datasets/ada/gated", None)
     assert "a model, not a data set; allowed: a local folder" in error("hf://ada/slake")
-    assert "allowed: a local folder or file, or hf://datasets/OWNER/NAME@REVISION/PATH" in error("s3://bucket/slake")
+    assert "allowed: a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL" in error(
+        "hf://spaces/a/b"
+    )
     assert "`revision: v2` says otherwise" in error(f"{at}@v1", revision="v2")
     assert "expected" in (text := error(f"{at}@main/imgs.zip")) and "snapshots" not in text
 
@@ -327,9 +330,11 @@ def copied(path: Path, folder: Path) -> Path:
 
 def expected_files(path: Path) -> dict[str, bytes]:
     """What a repository must hold of a build, but for the card."""
-    names = [*orjson.loads((path / "lock.json").read_bytes())["sha256"], "lock.json"]
-    withheld = ("benchmarks.parquet", "evidence.parquet")
-    return {name: (path / name).read_bytes() for name in names if name not in withheld}
+    lock = orjson.loads((path / "lock.json").read_bytes())
+    withheld = ("benchmarks.parquet", "evidence.parquet", "phi.parquet")
+    files = {name: (path / name).read_bytes() for name in lock["sha256"] if name not in withheld}
+    published = {**lock, "manifest": portable(lock["manifest"])[0]}
+    return {**files, "lock.json": orjson.dumps(published, option=orjson.OPT_INDENT_2)}
 
 
 def held(repo: Repo, revision: str = "main") -> dict[str, bytes]:
@@ -351,8 +356,8 @@ def test_push_stop_push_tamper_push(hub: Hub, call: Call, small: Path, tmp_path:
     expected = expected_files(small)
     assert (status, address) == ("ok", f"{hub.address}/datasets/ada/set/tree/{small.name}")
     assert held(repo) == expected and repo.tags == {small.name: repo.head}
-    tables = {content for name, content in expected.items() if name.endswith(".parquet")}
-    assert hub.count("PUT", "/objects/") == len(tables) - 2
+    large = {content for name, content in expected.items() if name.endswith((".parquet", ".png"))}
+    assert hub.count("PUT", "/objects/") == len(large) - 2
     assert f'load_dataset("ada/set", "sft", split="train", revision="{small.name}")' in repo.now["README.md"].decode()
 
     hub.asked.clear()
@@ -401,7 +406,8 @@ def test_another_build_replaces_the_first_which_keeps_its_tag(
     for which in (small, next_one, small):
         status, _, said = call(push, which, "ada/set", public=True)
         assert status == "ok"
-        assert (f"warning: lock.json tells its readers of sources.slake: {place}" in said) == (which == next_one)
+        assert (f"push    lock.json: slake for {place}" in said) == (which == next_one)
+        assert str(SAMPLES).encode() not in b"".join(hub.repos["ada/set"].now.values())
         assert held(hub.repos["ada/set"]) == expected_files(which)
     repo = hub.repos["ada/set"]
     assert set(repo.tags) == {small.name, next_one.name} and not repo.private
@@ -416,6 +422,22 @@ def test_datasets_reads_it_back(hub: Hub, call: Call, small: Path) -> None:
     assert rows == orjson.loads((small / "lock.json").read_bytes())["outputs"]["sft"]["train"]
     assert {"messages", "images"} <= set(columns) or {"prompt", "images"} <= set(columns)
     assert sides and all(side > 0 for side in sides)
+
+
+def test_where_rows_may_point_at_a_person_stays_at_home(small: Path, tmp_path: Path) -> None:
+    build = copied(small, tmp_path)
+    kept = pl.read_parquet(build / "samples.parquet").filter(pl.col("images").list.len() > 0)
+    found = pl.DataFrame(
+        {
+            "uid": [kept["uid"][0], kept["uid"][1], "gone/train/1", None, None],
+            "image": [None, None, None, kept["images"][0][0], "not here"],
+            "action": ["report", "quarantine", "report", "report", "report"],
+        }
+    )
+    assert findings_left(build) == 0
+    found.write_parquet(build / "phi.parquet")
+    assert findings_left(build) == 2, "a text and a picture that are published"
+    assert "phi.parquet" in WITHHELD
 
 
 def test_ctrl_c_stops_a_push_and_the_same_command_goes_on(
@@ -499,11 +521,14 @@ def test_what_may_not_be_published() -> None:
     assert "person by person" in closed(adapter="vindr_cxr_vqa", license="CC-BY-4.0")["it"]
     assert "CC-BY-NC-ND-3.0" in closed(adapter="llava", license="CC-BY-NC-ND-3.0")["it"]
     assert "PhysioNet" in closed(adapter="chat", license="PhysioNet Credentialed 1.5.0")["it"]
+    assert "nobody says" in closed(adapter="m23k", license="Apache-2.0", name="m23k")["m23k"]
+    assert "nobody says" in closed(adapter="cauldron", license="MIT", name="cauldron")["cauldron"]
     assert "Quilt" in closed(adapter="vqa", license="MIT", options={"layout": "quilt_vqa"})["it"]
     assert "QUILT" in closed(adapter="llava", license="MIT", name="quilt_llava")["quilt_llava"].upper()
     location = "hf://datasets/wisdomik/QUILT-LLaVA-Instruct-107K@main"
     assert "not let rows be published" in closed(adapter="llava", license="MIT", location=location)["it"]
     assert not closed(adapter="llava", license="Apache-2.0", name="pubmedvision")
+    assert not closed(adapter="llava", license="MIT"), "settings that a source does not give match no data set"
 
 
 def test_terms_block_a_push_and_ids_rebuild_the_same_bytes(hub: Hub, call: Call, tmp_path: Path) -> None:

@@ -365,4 +365,27 @@ def test_the_engine_is_checked_and_never_part_of_a_build(tmp_path: Path) -> None
     named = load_manifest(write(tmp_path, HEAD + "engine: local\n" + OUTPUTS))[0]
     assert named.resolved() == plain.resolved()
     (problem,) = problems(write(tmp_path, HEAD + "engine: locl\n" + OUTPUTS))
-    assert "engine: 'locl'; allowed: local; did you mean 'local'?" in problem
+    assert "engine: 'locl'; allowed: local, ray; did you mean 'local'?" in problem
+    settings = "engine: {kind: ray, address: '10.0.0.1:6379', num_cpus_per_task: 2, client_workers: 4}\n"
+    cluster = load_manifest(write(tmp_path, HEAD + settings + OUTPUTS))[0]
+    assert cluster.engine.address == "10.0.0.1:6379" and cluster.resolved() == plain.resolved()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{kind: ray, adress: auto}", "engine.adress: unknown key; allowed: kind, address, "),
+        (
+            "{kind: local, max_tasks: 2}",
+            "engine: max_tasks is a setting of `kind: ray`; local: the command's --processes",
+        ),
+        ("{kind: ray, address: 'ray://10.0.0.1:10001'}", "allowed: HOST:PORT or auto; run the command on a machine of"),
+        ("{kind: ray, address: head}", "'head'; allowed: HOST:PORT (of `ray start --head`) or auto"),
+        ("{kind: ray, address: auto, object_store_memory: 100000000}", "is for a cluster that the build starts"),
+        ("{kind: ray, num_cpus_per_task: 0}", "engine.num_cpus_per_task: 0; allowed: greater than 0"),
+        ("3", "engine: 3; allowed: a mapping"),
+    ],
+)
+def test_settings_of_the_engine_are_checked(tmp_path: Path, given: str, said: str) -> None:
+    (problem,) = problems(write(tmp_path, HEAD + f"engine: {given}\n" + OUTPUTS))
+    assert said in problem, problem

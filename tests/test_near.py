@@ -55,13 +55,22 @@ def put_parts(
     return parts, rows
 
 
-def near(tmp_path: Path, texts: Sequence[str], regime: Regime = EVERY, processes: int = 1, **more: Any) -> Near:
+def near(
+    tmp_path: Path,
+    texts: Sequence[str],
+    regime: Regime = EVERY,
+    processes: int = 1,
+    task_bytes: int = 1 << 27,
+    **more: Any,
+) -> Near:
     """Near-duplicates of texts."""
     folder = tmp_path / f"near-{random.random()}"
     (folder / "scratch").mkdir(parents=True)
     engine = LocalEngine(processes)
     try:
-        return near_duplicates(*put_parts(folder, texts, **more), regime, engine, folder / "scratch")
+        return near_duplicates(
+            *put_parts(folder, texts, **more), regime, engine, folder / "scratch", task_bytes=task_bytes
+        )
     finally:
         engine.close()
 
@@ -134,6 +143,24 @@ def test_parts_and_processes_change_nothing(tmp_path: Path) -> None:
         other = near(tmp_path, texts, cut=cut, processes=processes)
         for name in ("groups", "first", "second", "jaccard"):
             assert np.array_equal(getattr(whole, name), getattr(other, name)), (cut, processes, name)
+
+
+def test_what_a_task_may_hold_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [
+        *some_texts(9, 300),
+        *(f"variant {n} of " + "the left lung shows a nodule of nine mm " * 9 for n in range(400)),
+    ]
+    whole = near(tmp_path, texts)
+    for task_bytes, cut in ((10_000, 700), (50_000, 100)):
+        other = near(tmp_path, texts, cut=cut, task_bytes=task_bytes)
+        assert (other.compared, other.passed_over) == (whole.compared, whole.passed_over)
+        for name in ("groups", "first", "second", "jaccard"):
+            assert np.array_equal(getattr(whole, name), getattr(other, name)), (task_bytes, name)
+    for name, value in (("shingles.BATCH_WORDS", 50), ("join.SHINGLES_AT_A_TIME", 300), ("join._PENDING", 10)):
+        monkeypatch.setattr(f"infimed_data.dedup.{name}", value)
+    other = near(tmp_path, texts, task_bytes=50_000)
+    for name in ("groups", "first", "second", "jaccard"):
+        assert np.array_equal(getattr(whole, name), getattr(other, name)), name
 
 
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:

@@ -11,17 +11,20 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from conftest import PROJECT, place_of_rows, planted_uid
 from PIL import Image, ImageOps
 
 from infimed_data.engine import LocalEngine
+from infimed_data.images import SQUARE
 from infimed_data.manifest import Limits
 from infimed_data.picture_stages import Pictures, compare_pictures
 from infimed_data.pipeline import build as run_build
 from infimed_data.plan import BuildOptions
 from infimed_data.signals import ImageTask, measure_images
 from infimed_data.storage.places import Place
+from infimed_data.storage.squares import gather_squares
 from infimed_data.storage.stages import read_table, write_table
 
 Row = dict[str, Any]
@@ -156,13 +159,8 @@ def test_another_source_compares_only_its_pictures(tmp_path: Path) -> None:
         each["digest_a"] for each in built.table("lookalikes")
     }
     # What the first build compared was not looked at again.
-    parts = [path for path in (tmp_path / "work").rglob("pictures-*/**/*.arrow") if path.name != "confirmed.arrow"]
-    assert sum(_rows(path) for path in parts) == len(built.table("lookalikes"))
-
-
-def _rows(path: Path) -> int:
-    with pa.memory_map(str(path)) as source:
-        return int(pa.ipc.open_file(source).read_all().num_rows)
+    facts = [json.loads(path.read_text()) for path in (tmp_path / "work").rglob("pictures-*/pairs/*/done.json")]
+    assert sum(fact["new"] for fact in facts) == len(built.table("lookalikes"))
 
 
 def test_small_copies_of_the_pictures_of_leaks(tmp_path: Path) -> None:
@@ -189,17 +187,21 @@ def test_one_picture_with_very_many_rows(tmp_path: Path) -> None:
 
 def pictures_of(folder: Path, name: str, refs: dict[str, bytes], *, benchmark: bool = False) -> Pictures:
     """Measured pictures of a source or a benchmark."""
-    place, out = folder / name, folder / f"{name}.arrow"
+    place, out = folder / name, folder / f"{name}-measured" / "images.arrow"
     place.mkdir()
+    out.parent.mkdir()
     for ref, data in refs.items():
         (place / ref).write_bytes(data)
-    measure_images(ImageTask(Place(place), tuple(sorted(refs)), (), 10**9, 10**9, out))
+    task = ImageTask(Place(place), tuple(sorted(refs)), (), 10**9, 10**9, out)
+    measure_images(task)
+    digests = pc.unique(read_table(out)["digest"].drop_null()).sort()
+    gather_squares(out.parent, digests, [task.squares], (), SQUARE)
     return Pictures(Place(place), out, name, benchmark)
 
 
 def compared(folder: Path, pictures: list[Pictures]) -> pl.DataFrame:
     return compare_pictures(
-        pictures, within_sources=True, limits=Limits(), work=folder / "work", engine=LocalEngine(1),
+        pictures, within_sources=True, limits=Limits(), task_bytes=1 << 20, work=folder / "work", engine=LocalEngine(1),
         say=lambda _: None, quiet=True,
     ).pairs  # fmt: skip
 

@@ -6,13 +6,27 @@ import csv
 import io
 from pathlib import Path
 
+import orjson
 import pytest
+import xxhash
 from conftest import PROJECT, Run
+from PIL import Image
 
-from infimed_data.errors import ManifestError
+from infimed_data.errors import ManifestError, QueryError
 from infimed_data.plan import BuildOptions
 from infimed_data.stats import query
-from infimed_data.sweep import Swept, as_text, compared, explained, sweep
+from infimed_data.sweep import (
+    Swept,
+    as_text,
+    compared,
+    draw_scores,
+    explained,
+    match_scores,
+    read_scores,
+    scores_text,
+    sweep,
+    with_scores,
+)
 
 BASE = f"""name: base
 seed: 3
@@ -107,3 +121,102 @@ def test_the_command_prints_one_table_and_ends_with_1_where_one_failed(manifests
     done = run("sweep", *manifests[:3], *places)
     assert done.returncode == 1 and "What the locks say otherwise than the first" in done.stdout
     assert any(line.startswith("error: outputs.sft: no row is left") for line in done.stderr.splitlines())
+
+
+# Scores
+
+
+def evaluated(folder: Path, *, trained_on: list[str] | None = None, **accuracy: float) -> Path:
+    """A folder as `infimed-train eval` leaves it."""
+    folder.mkdir(parents=True)
+    scores = [
+        {"benchmark": name, "part": part, "rows": 4, "accuracy": value, "low": value - 0.1, "high": value + 0.1}
+        for name, value in accuracy.items()
+        for part in ("all", "kind=choice")
+    ]
+    mean = sum(accuracy.values()) / len(accuracy)
+    results = {"scores": scores, "average": [mean, mean - 0.05, mean + 0.05]}
+    (folder / "results.json").write_bytes(orjson.dumps(results))
+    if trained_on is not None:
+        (folder / "run.json").write_bytes(orjson.dumps({"trained_on": trained_on}))
+    return folder
+
+
+def build_of(swept: tuple[list[Swept], list[str]], name: str) -> Path:
+    """The folder of a variant's build."""
+    build = next(one.build for one in swept[0] if one.name == name)
+    assert build is not None
+    return build.path
+
+
+def test_scores_find_their_variant_by_what_the_model_was_trained_on(
+    swept: tuple[list[Swept], list[str]], tmp_path: Path
+) -> None:
+    base, few, leaky = (build_of(swept, name) for name in ("base", "few", "leaky"))
+    lock = xxhash.xxh3_128_hexdigest((leaky / "lock.json").read_bytes())
+    a = evaluated(tmp_path / "a", trained_on=[f"base/{base.name} lock {'0' * 32} sft/train"], rad=0.5, slake=0.7)
+    b = evaluated(tmp_path / "b", trained_on=["rl/other rl/train", f"me/set@{few.name} sft/train"], rad=0.6)
+    c = evaluated(tmp_path / "c", trained_on=[f"moved/away lock {lock} sft/train"], rad=0.8, slake=0.9)
+    d = evaluated(tmp_path / "d", rad=0.4)
+    found = match_scores(read_scores([str(c), str(b), str(a / "results.json"), f"few={d}"]), swept[0])
+    assert [(one.variant, one.place.name) for one in found] == [
+        ("leaky", "c"), ("few", "b"), ("base", "results.json"), ("few", "d"),
+    ]  # fmt: skip
+
+    rows = {row["variant"]: row for row in with_scores(swept[0], found).to_pylist()}
+    assert {name: row["evaluations"] for name, row in rows.items()} == {
+        "base": 1,
+        "few": 2,
+        "impossible": 0,
+        "leaky": 1,
+    }
+    assert [rows[name]["score_rad"] for name in ("base", "few", "leaky")] == [0.5, 0.5, 0.8], "the mean of two"
+    assert [rows[name]["score_slake"] for name in rows] == [0.7, None, None, 0.9]
+    assert rows["few"]["sft"] == 10, "data and scores in one row"
+
+    text = scores_text(swept[0], found).splitlines()
+    assert text[0].split() == ["variant", "evaluation", "average", "rad", "slake"]
+    cells = [line.split("  ") for line in text[2:]]
+    assert [line[0] for line in cells] == ["base", "few", "few", "leaky", "impossible"]
+    assert "60.0 (+10.0)" in text[3] and "80.0 (+30.0)" in text[5] and "not scored" in text[6]
+
+    draw_scores(swept[0], found, tmp_path / "chart.png")
+    with Image.open(tmp_path / "chart.png") as chart:
+        colours = {colour for _, colour in chart.convert("RGB").getcolors(1 << 20) or []}
+        assert chart.format == "PNG" and chart.width == 1400 and len(colours) > 3
+
+
+def test_a_result_that_is_of_no_variant_says_so(swept: tuple[list[Swept], list[str]], tmp_path: Path) -> None:
+    def fault(*given: object) -> str:
+        with pytest.raises(QueryError) as caught:
+            match_scores(read_scores([str(one) for one in given]), swept[0])
+        return str(caught.value)
+
+    other = evaluated(tmp_path / "other", trained_on=["demo/aaaaaaaaaaaa lock 0 sft/train"], rad=0.5)
+    said = fault(other)
+    assert "was trained on demo/aaaaaaaaaaaa lock 0 sft/train, which is none of these variants (base " in said
+    assert said.endswith(f"sweep that variant too, or say whose they are: --scores VARIANT={other}")
+    assert "does not say what the model was trained on" in fault(evaluated(tmp_path / "x", trained_on=[], rad=0.5))
+    assert "no run.json beside the results; say whose" in fault(evaluated(tmp_path / "y", rad=0.5))
+    assert "no variant is called 'bse'; there are base, few, impossible, leaky; did you mean 'base'?" in fault(
+        f"bse={other}"
+    )
+    assert fault(tmp_path / "gone", tmp_path / "gone2").count("no results there; give the folder") == 2
+    spoiled = evaluated(tmp_path / "spoiled", trained_on=["x"], rad=0.5) / "results.json"
+    for content in (b"{}", b"[", b'{"scores": []}', b'{"scores": [{"benchmark": "a", "part": "all", "accuracy": 50}]}'):
+        spoiled.write_bytes(content)
+        assert "not the results of" in fault(spoiled) or "no benchmark has a score" in fault(spoiled)
+
+
+def test_the_command_joins_scores_and_draws_a_chart(
+    swept: tuple[list[Swept], list[str]], manifests: list[Path], tmp_path: Path, run: Run
+) -> None:
+    folder = manifests[0].parent
+    places = ("--out", folder / "builds", "--work", folder / "work", "-q", "--chart", tmp_path / "c.png")
+    results = evaluated(tmp_path / "a", trained_on=[f"base/{build_of(swept, 'base').name} sft/train"], rad=0.25)
+    done = run("sweep", *manifests[:2], *places, "--scores", results, "--format", "csv")
+    assert done.returncode == 0 and f"chart   {tmp_path / 'c.png'}" in done.stderr, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["score_rad"] for row in rows] == ["0.25", ""] and (tmp_path / "c.png").stat().st_size
+    done = run("sweep", *manifests[:2], *places, "--scores", tmp_path / "none")
+    assert done.returncode == 1 and done.stderr.startswith("error: --scores") and done.stderr.count("\n") == 1

@@ -28,10 +28,12 @@ def config(model: Path, build: Path, *, task: str, output: str) -> str:
 
 
 def test_a_good_sft_passes_with_its_histograms_and_dry_step(tiny_model: Path, demo_build: Path, write: Write) -> None:
-    lines, failed = check(load_config(write(config(tiny_model, demo_build, task="sft", output="sft"))), quiet)
+    gate = f"gate={{path: {demo_build}}}"
+    lines, failed = check(load_config(write(config(tiny_model, demo_build, task="sft", output="sft")), [gate]), quiet)
 
     assert not failed, lines
     text = "\n".join(lines)
+    assert "ok    gate: " in text
     assert "rows, every image has a size (demo/" in text
     assert "tokens of a completion: mean" in text
     assert "image tokens of a row with images: mean" in text

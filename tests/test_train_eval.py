@@ -5,25 +5,35 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import numpy as np
+import PIL.Image
 import polars as pl
 import pytest
 from conftest import Run, Write
 
-from infimed_train.config import load_config
+from infimed_train.check import check
+from infimed_train.config import EvalConfig, load_config
 from infimed_train.errors import TrainError
 from infimed_train.evaluate import compare, evaluate
+from infimed_train.evaluate.in_process import Engine, InProcess, load_engine
+from infimed_train.evaluate.journal import Answer
 from infimed_train.evaluate.prompts import load_prompts
+from infimed_train.evaluate.served import Asked
 from infimed_train.evaluate.statistics import clusters_of, draws, interval, paired
+from infimed_train.model import load_processor
 
 Say = Callable[[str], str]
 
@@ -223,14 +233,127 @@ def test_a_model_answers_here_and_two_evaluations_compare(
         compare(tmp_path / "a", tmp_path / "c", resamples=200)
 
 
-def test_other_pixel_limits_than_in_training_are_refused(
+def eval_with_vllm(model: Path, build: Path, output: Path) -> str:
+    return (
+        f"task: eval\noutput: {output}\nmodel: {model}\ndtype: float32\nmax_new_tokens: 4\nresamples: 100\n"
+        "pixels: {min_pixels: 784, max_pixels: 3136}\n"
+        "vllm: {max_model_len: 2048, gpu_memory_utilization: 0.05, engine_args: {enforce_eager: true}}\n"
+        f"benchmarks: {{demo: {{path: {build}, max_rows: 9}}}}\n"
+    )
+
+
+class FakeEngine:
+    """Answers like `vllm.LLM.chat`, but for questions with a certain word; it then fails the whole call."""
+
+    def __init__(self, bad: str, error: Exception) -> None:
+        self._bad, self._error = bad, error
+        self.asked: list[list[dict[str, Any]]] = []
+
+    def chat(self, messages: list[Any], *, sampling_params: Any, use_tqdm: bool, **more: Any) -> list[Any]:
+        if any(self._bad in str(one[-1]["content"]) for one in messages):
+            raise self._error
+        self.asked.extend(messages)
+        said = SimpleNamespace(text="yes", finish_reason="stop", token_ids=[1, 2])
+        return [SimpleNamespace(outputs=[said]) for _ in messages]
+
+
+def test_vllm_in_process_is_asked_in_batches_and_a_bad_question_is_found(
     demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path
+) -> None:
+    config = load_config(write(eval_with_vllm(tiny_model, demo_build, tmp_path / "v"))).config
+    assert isinstance(config, EvalConfig)
+    buffer = BytesIO()
+    PIL.Image.new("L", (40, 30), 99).save(buffer, "PNG")
+    asked = [
+        Asked(str(i), [{"role": "user", "content": f"question {i}"}], [buffer.getvalue()] if i == 2 else [])
+        for i in range(6)
+    ]
+    given: list[dict[str, Any]] = []
+
+    def engine(bad: str, error: Exception) -> tuple[FakeEngine, InProcess]:
+        fake = FakeEngine(bad, error)
+
+        def sampling(**values: Any) -> dict[str, Any]:
+            given.append(values)
+            return values
+
+        return fake, InProcess(config, None, where="x", load=lambda *_: Engine(fake, sampling, None))
+
+    fake, who = engine("question 4", ValueError("the prompt is\ntoo long"))
+    (answers,) = who.ask(asked)
+    assert answers["4"] == Answer("", "refused: ValueError: the prompt is too long", 0)
+    assert {key for key, answer in answers.items() if answer == Answer("yes", "stop", 2)} == set("01235")
+    parts = next(one for one in fake.asked if isinstance(one[0]["content"], list))[0]["content"]
+    assert (parts[0]["image_pil"].size, parts[1]["text"]) == ((40, 30), "question 2")
+    assert given[0] == {"temperature": 0.0, "max_tokens": 4}  # no seed where nothing is drawn
+    dead = type("EngineDeadError", (Exception,), {})
+    _, who = engine("question 4", dead("it died"))
+    with pytest.raises(TrainError, match="x: vLLM: EngineDeadError: it died; the answers so far are kept"):
+        list(who.ask(asked))
+
+    def broken(*_: Any) -> Engine:
+        raise RuntimeError("no\nmemory")
+
+    with pytest.raises(TrainError, match=r"x: vLLM, .*: RuntimeError: no memory$"):
+        InProcess(config, None, where="x", load=broken)
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_vllm_that_is_not_installed_is_one_line(
+    demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path
+) -> None:
+    path = write(eval_with_vllm(tiny_model, demo_build, tmp_path / "v"))
+    with pytest.raises(TrainError, match=r"run.yaml:8: vLLM is not installed; pip install 'infimed-toolkit\[vllm\]'"):
+        evaluate(load_config(path), quiet)
+    lines, failed = check(load_config(path), quiet)
+    assert failed
+    assert any("vLLM is not installed" in line for line in lines)
+
+
+@pytest.mark.skipif(
+    find_spec("vllm") is None or "INFIMED_VLLM_MODEL" not in os.environ,
+    reason="vLLM is not installed, or INFIMED_VLLM_MODEL names no model folder",
+)
+def test_vllm_itself_answers_as_transformers_does(demo_build: Path, write: Write, tmp_path: Path) -> None:
+    model = Path(os.environ["INFIMED_VLLM_MODEL"])
+    loaded = load_config(write(eval_with_vllm(model, demo_build, tmp_path / "v")))
+    evaluate(loaded, quiet)
+    evaluate(load_config(loaded.path, ["vllm=null", f"output={tmp_path / 't'}"]), quiet)
+    columns = ["uid", "response", "finish", "tokens"]
+    first, second = (pl.read_parquet(tmp_path / name / "predictions.parquet")[columns] for name in "vt")
+    assert first.equals(second)
+
+
+@pytest.mark.skipif(
+    find_spec("vllm") is None or "INFIMED_VLLM_MODEL" not in os.environ,
+    reason="vLLM is not installed, or INFIMED_VLLM_MODEL names no model folder",
+)
+def test_vllm_itself_keeps_to_our_pixel_limits(demo_build: Path, write: Write, tmp_path: Path) -> None:
+    model = os.environ["INFIMED_VLLM_MODEL"]
+    config = load_config(write(eval_with_vllm(Path(model), demo_build, tmp_path / "v"))).config
+    assert isinstance(config, EvalConfig)
+    processor = load_processor(model, revision=None, pixels=config.pixels)
+    engine = load_engine(config, processor)
+    picture = PIL.Image.new("RGB", (300, 300))
+    content = [{"type": "image_pil", "image_pil": picture}, {"type": "text", "text": "Why?"}]
+    (output,) = engine.llm.chat([[{"role": "user", "content": content}]], use_tqdm=False)
+    expected = processor._get_num_multimodal_tokens(image_sizes=[(300, 300)])["num_image_tokens"][0]
+    assert list(output.prompt_token_ids).count(processor.image_token_id) == expected
+
+
+def test_other_pixel_limits_than_in_training_are_refused(
+    demo_build: Path, tiny_model: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
 
     model = tmp_path / "run" / "model"
     shutil.copytree(tiny_model, model)
-    (model / "run.json").write_text('{"pixels": {"min_pixels": 784, "max_pixels": 7840}}', "utf-8")
+    card = {"pixels": {"min_pixels": 784, "max_pixels": 7840}, "data": "rl/b rl/train", "config": {"model": "first"}}
+    (model / "run.json").write_text(json.dumps(card), "utf-8")
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "run.json").write_text(json.dumps({"data": "sft/a sft/train", "config": {"model": "Qwen"}}), "utf-8")
+    monkeypatch.chdir(tmp_path)
     config = (
         f"task: eval\noutput: {tmp_path / 'a'}\nmodel: {model}\ndtype: float32\nmax_new_tokens: 2\nresamples: 100\n"
         f"benchmarks: {{demo: {{path: {demo_build}, max_rows: 2}}}}\n"
@@ -239,6 +362,9 @@ def test_other_pixel_limits_than_in_training_are_refused(
         evaluate(load_config(write(config)), quiet)
     evaluate(load_config(write(config + "allow_other_pixels: true\n")), quiet)
     evaluate(load_config(write(config + "pixels: {min_pixels: 784, max_pixels: 7840}\n")), quiet)
+    assert json.loads((tmp_path / "a" / "run.json").read_text("utf-8"))["trained_on"] == [
+        "rl/b rl/train", "sft/a sft/train",
+    ], "the last training first"  # fmt: skip
 
 
 def test_prompts_are_files_with_a_text_for_every_kind(tmp_path: Path) -> None:

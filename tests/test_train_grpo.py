@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,11 +14,11 @@ import polars as pl
 import pytest
 
 from infimed_data.verify import Gold, verify
-from infimed_train.config import Data, Loaded, load_config
+from infimed_train.config import Data, Loaded, Pixels, load_config
 from infimed_train.data import Rows, load_rows
 from infimed_train.errors import TrainError
-from infimed_train.grpo import grpo, grpo_rows, mixed_grpo_trainer
-from infimed_train.model import load_processor
+from infimed_train.grpo import grpo, grpo_rows, mixed_grpo_trainer, one_token_an_image
+from infimed_train.model import freeze, load_processor
 
 Load = Callable[..., Loaded]
 
@@ -87,6 +89,9 @@ def test_it_trains_dumps_what_was_said_and_goes_on(
     assert {"reward", "rewards/accuracy/mean", "rewards/repetition/mean", "unverifiable"} <= names
     assert any(name.startswith("accuracy/source/") for name in names)
     assert any(name.startswith("accuracy/kind/") for name in names)
+    page = (run / "completions.html").read_text("utf-8")
+    assert all(f">{uid}<" in page for uid in said["uid"])
+    assert page.count("data-verdict=") == 16
     card = orjson.loads((run / "run.json").read_bytes())
     assert card["task"] == "grpo"
     assert card["throughput"]["samples_per_s"] > 0
@@ -105,38 +110,183 @@ def mixed(rows: Rows) -> Any:
     return rows.take([pictured[0], plain[0], pictured[1], plain[1]]).table
 
 
-@pytest.mark.parametrize("ours", [True, False])
-def test_prompts_with_and_without_images_in_one_batch(
-    ours: bool, tiny_model: Path, demo_build: Path, tmp_path: Path
-) -> None:
+def on_mixed_rows(kind: Any, model: Path, build: Path, output: Path, **more: Any) -> Any:
+    """A trainer of the class `kind`, for a step on rows with and without images."""
     from trl.trainer.grpo_config import GRPOConfig
-    from trl.trainer.grpo_trainer import GRPOTrainer
 
-    kind: Any = mixed_grpo_trainer() if ours else GRPOTrainer
-    trainer = kind(
-        model=str(tiny_model),
+    given: dict[str, Any] = {"max_steps": 1, "max_completion_length": 4} | more
+    processor = load_processor(str(model), revision=None, pixels=Pixels())
+    processor.tokenizer.padding_side = processor.tokenizer.truncation_side = "left"
+    return kind(
+        model=str(model),
         args=GRPOConfig(
-            output_dir=str(tmp_path),
-            max_steps=1,
+            output_dir=str(output),
             per_device_train_batch_size=8,
             num_generations=2,
-            max_completion_length=4,
             bf16=False,
             use_cpu=True,
             gradient_checkpointing=False,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            **given,
         ),
-        train_dataset=mixed(load_rows(Data(path=str(demo_build), output="rl"), "grpo")),
+        processing_class=processor,
+        train_dataset=mixed(load_rows(Data(path=str(build), output="rl"), "grpo")),
         reward_funcs=lambda completions, **more: [float(i % 2) for i in range(len(completions))],
     )
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_prompts_with_and_without_images_in_one_batch(
+    ours: bool, tiny_model: Path, demo_build: Path, tmp_path: Path
+) -> None:
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    trainer = on_mixed_rows(mixed_grpo_trainer() if ours else GRPOTrainer, tiny_model, demo_build, tmp_path)
     if ours:
         trainer.train()
         assert trainer.state.global_step == 1
     else:  # the day this stops failing, the mend in grpo.py can go
         with pytest.raises(TypeError, match=r"got type=.*NoneType"):
             trainer.train()
+
+
+class FakeLLM:
+    """vLLM as it meets a prompt: each picture's tokens are put in place of the first image token that is left."""
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+        self.prompts: list[list[int]] = []
+        self.pictured: list[int] = []
+        self.sampling: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self.llm_engine = self.model_executor = self.driver_worker = self.model_runner = self.model = self
+        self.load_weights = lambda weights: self.log.append("weights")
+
+    def reset_prefix_cache(self) -> None:
+        self.log.append("prefix")
+
+    def reset_encoder_cache(self) -> None:
+        self.log.append("pictures")
+
+    def generate(self, prompts: list[dict[str, Any]], sampling_params: dict[str, Any], use_tqdm: bool) -> list[Any]:
+        self.sampling.append(sampling_params)
+        self.log.append("generate")
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: dict[str, Any]) -> Any:
+        pictures = prompt.get("multi_modal_data", {}).get("image", [])
+        pictures = pictures if isinstance(pictures, list) else [pictures]
+        ids, at = list(prompt["prompt_token_ids"]), 0
+        for picture in pictures:
+            token = self._processor.image_token_id
+            grid = self._processor.image_processor([picture], return_tensors="pt")["image_grid_thw"]
+            at = ids.index(token, at)
+            count = int(grid.prod()) // 4
+            ids[at : at + 1] = [token] * count
+            at += count
+        self.prompts.append(ids)
+        self.pictured.append(len(pictures))
+        logprobs = [{token: SimpleNamespace(logprob=-5.0, rank=1)} for token in (65, 66, 258)]
+        said = SimpleNamespace(token_ids=[65, 66, 258], logprobs=logprobs)
+        return SimpleNamespace(prompt_token_ids=ids, outputs=[said])
+
+
+@pytest.fixture
+def fake_vllm(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeLLM]:
+    """The engines that TRL makes where it believes that vLLM is installed."""
+    import trl.generation.vllm_generation
+
+    module: Any = trl.generation.vllm_generation
+    made: list[FakeLLM] = []
+    processor = load_processor(str(tiny_model), revision=None, pixels=Pixels())
+
+    def engine(**settings: Any) -> FakeLLM:
+        made.append(FakeLLM(processor))
+        return made[-1]
+
+    monkeypatch.setattr(module, "is_vllm_available", lambda *a, **k: True)
+    monkeypatch.setattr(module, "LLM", engine, raising=False)
+    monkeypatch.setattr(module, "SamplingParams", dict, raising=False)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # TRL sets them; they are gone after the test
+        monkeypatch.delenv(name)
+    return made
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_vllm_answers_the_prompts_that_the_loss_is_taken_on(
+    ours: bool, fake_vllm: list[FakeLLM], tiny_model: Path, demo_build: Path, tmp_path: Path
+) -> None:
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    trainer = on_mixed_rows(
+        mixed_grpo_trainer() if ours else GRPOTrainer, tiny_model, demo_build, tmp_path, use_vllm=True, max_steps=2
+    )
+    trained_on: list[list[int]] = []
+    tokenized = trainer._tokenize_prompts
+
+    def tokenize(prompts: Any) -> Any:
+        found = tokenized(prompts)
+        trained_on.extend(found[0])
+        return found
+
+    trainer._tokenize_prompts = tokenize
+    if not ours:  # the day this stops failing, the mend in grpo.py can go
+        with pytest.raises(TypeError, match=r"got type=.*NoneType"):
+            trainer.train()
+        (engine,) = fake_vllm
+        pictured = [at for at, count in enumerate(engine.pictured) if count]
+        assert pictured
+        assert all(len(engine.prompts[at]) > len(trained_on[at]) for at in pictured)
+        return
+    trainer.train()
+    (engine,) = fake_vllm
+    assert engine.prompts == trained_on
+    assert set(engine.pictured) == {0, 1}
+    assert engine.sampling[0]["logit_bias"] == dict.fromkeys((262, 263), -100.0)  # no picture or video is sampled
+    steps = [entry for entry in engine.log if entry != "weights"]
+    assert steps == ["pictures", "prefix", "generate"] * 2  # new weights see anew
+
+
+def test_vllm_keeps_its_pictures_where_the_vision_tower_is_frozen(
+    fake_vllm: list[FakeLLM], tiny_model: Path, demo_build: Path, tmp_path: Path
+) -> None:
+    trainer = on_mixed_rows(mixed_grpo_trainer(), tiny_model, demo_build, tmp_path, use_vllm=True)
+    freeze(trainer.model, ("vision", "projector"))
+    trainer.train()
+    assert "pictures" not in fake_vllm[0].log
+
+
+def test_a_prompt_that_trl_cannot_hand_to_vllm_is_refused() -> None:
+    assert one_token_an_image([1, 9, 9, 2, 9, 3], 9, 2) == [1, 9, 2, 9, 3]
+    with pytest.raises(TrainError, match=r"a prompt of 1 images has 2 runs of image tokens, .*trl.vllm_mode: server"):
+        one_token_an_image([9, 9, 2, 9, 3], 9, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NotImplementedError("needs a CUDA device, got 'cpu'."), "trl: needs a CUDA device, got 'cpu'."),
+        (ConnectionError("The vLLM server can't be\nreached"), "trl: The vLLM server can't be reached"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_one_line(
+    error: Exception, expected: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trl.generation.vllm_generation
+
+    class NoServer:
+        def __init__(self, **settings: Any) -> None:
+            raise error
+
+    module: Any = trl.generation.vllm_generation
+    monkeypatch.setattr(module, "is_vllm_available", lambda *a, **k: True)
+    monkeypatch.setattr(module, "VLLMClient", NoServer)
+    with pytest.raises(TrainError, match=expected) as caught:
+        grpo(load("trl.use_vllm=true", "trl.vllm_mode=server"), quiet)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_reward_that_is_none_for_all_rows_does_not_start(load: Load, demo_build: Path, tmp_path: Path) -> None:

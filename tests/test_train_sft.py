@@ -158,16 +158,32 @@ def test_frozen_towers_stay_and_weights_choose_sources(load: Load, tiny_model: P
         sft(load("freeze=[vision, projector, language]"), quiet, fresh=True)
 
 
-def test_adapters_leave_the_vision_tower_alone(load: Load) -> None:
+def test_adapters_leave_the_vision_tower_alone_and_go_from_phase_to_phase(
+    load: Load, demo_build: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("peft", reason="peft is not installed (it comes with the extra `train`)")
-    model = sft(load("lora={rank: 2, targets: [q_proj, v_proj, proj, up_proj]}", "trl.max_steps=1"), quiet)
-
     from safetensors.torch import load_file
 
-    names = list(load_file(model / "adapter_model.safetensors"))
-    assert names
-    assert not [name for name in names if "visual" in name or "merger" in name]
-    assert any("q_proj" in name for name in names)
+    data = f"data: {{path: {demo_build}, max_rows: 4}}"
+    phases = f"phases={{text: {{{data}}}, mixed: {{{data}, trl: {{learning_rate: 0.0}}}}}}"
+    lora = "lora={rank: 2, targets: [q_proj, v_proj, proj, up_proj]}"
+    model = sft(load(phases, lora, "trl.max_steps=1"), quiet)
+
+    assert model == tmp_path / "run" / "mixed" / "model"
+    first = load_file(tmp_path / "run" / "text" / "model" / "adapter_model.safetensors")
+    second = load_file(model / "adapter_model.safetensors")
+    assert any("q_proj" in name for name in first)
+    assert not [name for name in first if "visual" in name or "merger" in name]
+    assert any(bool(value.any()) for name, value in first.items() if "lora_B" in name)  # it was trained
+    assert all(value.equal(second[name]) for name, value in first.items())  # and carried over, which a rate of 0 shows
+    adapter = orjson.loads((model / "adapter_config.json").read_bytes())
+    assert adapter["base_model_name_or_path"] == str(tiny_model)
+
+    alone = ("trl.max_steps=1", f"model={model}", f"output={tmp_path / 'alone'}")
+    with pytest.raises(TrainError, match=r"rank 2, alpha 32, targets proj, .*; lora must say the same"):
+        sft(load(*alone, "lora={rank: 4}"), quiet)
+    with pytest.raises(TrainError, match="holds an adapter; train it on with `lora`"):
+        sft(load(*alone), quiet)
 
 
 def test_phases_follow_one_another(load: Load, demo_build: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -191,6 +207,24 @@ def test_a_folder_that_is_no_run_is_refused(load: Load, tmp_path: Path) -> None:
         sft(load(), quiet)
     with pytest.raises(TrainError, match="is not the folder of a run"):
         sft(load(), quiet, fresh=True)
+
+
+def test_an_image_that_breaks_in_training_is_one_line(load: Load, demo_build: Path, tmp_path: Path) -> None:
+    from datasets import Dataset, Image, List
+
+    (tmp_path / "build" / "sft").mkdir(parents=True)
+    (file,) = (demo_build / "sft").glob("train-*.parquet")
+    rows = Dataset.from_parquet(str(file))
+    features = rows.features
+    plain = [row for row in rows.cast_column("images", List(Image(decode=False))) if row["images"]][:2]
+    for row in plain:  # its header is whole, so its size is known
+        row["images"] = [{**image, "bytes": image["bytes"][: len(image["bytes"]) * 2 // 3]} for image in row["images"]]
+    Dataset.from_list(plain, features=features).to_parquet(str(tmp_path / "build" / "sft" / "train-0.parquet"))
+
+    with pytest.raises(TrainError, match=r"an image of the data does not decode \(image file is truncated") as caught:
+        sft(load(f"data.path={tmp_path / 'build'}", "trl.max_steps=1"), quiet)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "model").exists()
 
 
 def test_a_full_disk_while_saving_is_one_line_and_leaves_no_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +108,24 @@ def test_only_pairs_of_a_flagged_and_an_unflagged_picture() -> None:
     assert everyone == {(0, 1), (0, 3), (1, 3)}
     across = votes_of(found, np.array([True, False, True, True]))
     assert {(int(a), int(b)) for a, b in zip(across.one, across.other, strict=True)} == {(0, 1), (1, 3)}
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_what_memory_holds_changes_nothing(tmp_path: Path, flagged: bool) -> None:
+    rng = np.random.default_rng(5)
+    originals = [some(14, seed) for seed in range(30)]
+    pictures = [originals[number] for number in rng.integers(0, 30, 120)]
+    pictures = [laid(one, VIEWS[at % 16], 1.0, (0.01 * (at % 7), 0.0)) for at, one in enumerate(pictures)]
+    left = np.arange(120) % 3 == 0 if flagged else None
+    whole = votes_of(features(pictures), left)
+    assert len(whole.one) > 100
+    for hold_bytes in (1, 30_000, 200_000):
+        cut = cast_votes(
+            features(pictures), left=left, least_strength=1.0, capped=Capped(), hold_bytes=hold_bytes, folder=tmp_path
+        )
+        for name in ("one", "other", "votes", "strength", "view", "scale", "shift_y", "shift_x"):
+            assert np.array_equal(getattr(whole, name), getattr(cut, name)), (hold_bytes, name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_very_many_pictures_share_votes_for_nobody() -> None:

@@ -7,6 +7,7 @@ windowed, inverted, flipped, rotated), and local features in one arrangement (cr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from infimed_data.dedup.buckets import Capped, distinct
 from infimed_data.dedup.hamming import near_pairs, nearest_views
-from infimed_data.dedup.votes import Features, cast_votes
+from infimed_data.dedup.votes import HOLD_BYTES, Features, cast_votes
 
 __all__ = ["CANDIDATES", "Candidates", "find_candidates"]
 
@@ -64,7 +65,8 @@ class Candidates:
 
 def find_candidates(
     images: pa.Table, *, benchmark: NDArray[np.bool_] | None = None, radius: int = RADIUS,
-    least_strength: float = LEAST_STRENGTH, most_partners: int = MOST_PARTNERS,
+    least_strength: float = LEAST_STRENGTH, most_partners: int = MOST_PARTNERS, hold_bytes: int = HOLD_BYTES,
+    folder: Path | None = None,
 ) -> Candidates:  # fmt: skip
     """Pairs of images that may be one picture; the same whatever the order of the rows.
 
@@ -72,8 +74,9 @@ def find_candidates(
     `schema.MEASURED`). With `benchmark` (one flag a row), only pairs of a flagged and an unflagged image: what is in a
     benchmark and in a training set with equal pixels is found by its digest, and stands flagged.
 
-    About a hundred times fewer operations than images squared, and in bounded memory: equal and near-equal hashes in
-    masses, and features that very many images share, are compared with a few of their kind only.
+    About a hundred times fewer operations than images squared: equal and near-equal hashes in masses, and features that
+    very many images share, are compared with a few of their kind only. Takes some 4 kB of memory an image, and
+    `hold_bytes`; what these do not hold waits in files in `folder`.
     """
     order = np.asarray(pc.sort_indices(images["digest"]))
     images = images.take(pa.array(order)).combine_chunks()
@@ -81,7 +84,7 @@ def find_candidates(
     capped = Capped()
     rows = [
         _near_hashes(images, left, radius, capped),
-        _shared_features(images, left, least_strength, capped),
+        _shared_features(images, left, least_strength, capped, hold_bytes, folder),
     ]
     found = _Rows(*(np.concatenate(column) for column in zip(*rows, strict=True)))
     kept, cut = _strongest(found, len(images), most_partners)
@@ -179,13 +182,18 @@ def _near_hashes(images: pa.Table, left: NDArray[np.bool_] | None, radius: int, 
 # Local features
 
 
-def _shared_features(images: pa.Table, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped) -> _Rows:
+def _shared_features(
+    images: pa.Table, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped, hold_bytes: int,
+    folder: Path | None,
+) -> _Rows:  # fmt: skip
     patches, places = (_values(images[name]) for name in ("patches", "places"))
     starts = np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(images["patches"]), 0).to_numpy())])
     width, height = (images[name].to_numpy().astype(np.float32) for name in ("width", "height"))
     longer = np.maximum(width, height)
     features = Features(starts.astype(np.int64), patches, places, height / longer, width / longer)
-    votes = cast_votes(features, left=left, least_strength=least_strength, capped=capped)
+    votes = cast_votes(
+        features, left=left, least_strength=least_strength, capped=capped, hold_bytes=hold_bytes, folder=folder
+    )
     pair = (votes.one.astype(np.uint64) << np.uint64(32)) | votes.other.astype(np.uint64)
     return _Rows(
         pair, np.full(len(pair), _FAR, np.uint8), votes.votes, votes.strength, votes.view, votes.scale, votes.shift_y,

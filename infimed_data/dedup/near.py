@@ -5,8 +5,10 @@ sets that are similar enough must share a shingle among the first `size - ceil(t
 those stand in one row only, so few pairs are left to compare. On 50,000 and 200,000 texts this takes less time than
 MinHash with banding and misses nothing (tests/benchmarks/bench_text.py has both, and the figures).
 
-Three passes over the parts, in worker processes: sizes and how often each shingle occurs; the prefixes; the sets of the
-rows that are compared. What comes back does not depend on the number of processes, the parts or the order of rows.
+Three passes over the parts, in worker processes: sizes and how often each shingle occurs; the prefixes, which are then
+joined a range of their digests at a time; the sets of the rows that are compared. What is large lies in files; held in
+memory are 16 bytes a row, 8 a likely pair, and what a batch or a range of the join needs, which has a limit. What comes
+back does not depend on that limit, the number of processes, the parts or the order of rows.
 
 Source of the prefix filter: Chaudhuri, Ganti, Kaushik: "A primitive operator for similarity joins in data cleaning",
 ICDE 2006; Bayardo, Ma, Srikant: "Scaling up all pairs similarity search", WWW 2007.
@@ -14,19 +16,31 @@ ICDE 2006; Bayardo, Ma, Srikant: "Scaling up all pairs similarity search", WWW 2
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infimed_data.dedup.join import BITMAP_BITS, PREFIX_HASH_BITS, Likely, Sets, likely_pairs, verified
+from infimed_data.dedup.join import (
+    BITMAP_BITS,
+    ENTRY_BYTES,
+    PREFIX_HASH_BITS,
+    RANK_BITS,
+    JoinTask,
+    Sets,
+    join_range,
+    union,
+    verified,
+)
 from infimed_data.dedup.shingles import HASH_BITS, DocPart, Shingled, shingles_of_part
 from infimed_data.engine import Engine
 from infimed_data.storage.arrays import map_array, save_array
-from infimed_data.storage.stages import read_table, write_table
+from infimed_data.storage.stages import read_table, replacing, write_table
 from infimed_data.words import mixed
 
 __all__ = ["LONG_TEXTS", "SHORT_TEXTS", "Near", "Regime", "near_duplicates"]
@@ -59,6 +73,8 @@ WORDS_A_ROW = 64
 COMMON = (1 << 14) - 1
 """Counts are told apart up to this one."""
 TASK_ROWS = 65_536
+RANGE_ENTRIES = 1 << 21
+"""Prefix shingles that are joined at a time, where memory allows."""
 HEAVY_BYTES = 4 << 20
 
 
@@ -95,34 +111,52 @@ class _Task:
 
 
 def near_duplicates(
-    parts: Sequence[DocPart], rows: Sequence[int], regime: Regime, engine: Engine, folder: Path
+    parts: Sequence[DocPart],
+    rows: Sequence[int],
+    regime: Regime,
+    engine: Engine,
+    folder: Path,
+    *,
+    task_bytes: int = RANGE_ENTRIES * ENTRY_BYTES,
 ) -> Near:
     """All near-duplicates among the rows of `parts` (`rows` has the number of rows of each), numbered through.
 
-    `folder` is for files on the way; it must exist and may be removed afterwards.
+    `folder` is for files on the way; it must exist and may be removed afterwards. `task_bytes` is about what one task
+    of the join may hold in memory.
     """
     # The size of the table rests on the number of rows alone, so that no order of rows changes what is passed over.
     bits = int(np.clip((sum(rows) * WORDS_A_ROW).bit_length(), *COUNT_BITS))
     tasks = _tasks(parts, rows, regime, bits, folder)
     heavy = sum(part.signals.stat().st_size for part in parts) > HEAVY_BYTES
-    _run(engine, _count, tasks, heavy)
+    counts = np.zeros(1 << bits, np.uint32)
+    for done, _ in engine.map(_count, tasks, label="comparing texts", heavy=heavy):
+        counts += map_array(tasks[done].counts)
+        tasks[done].counts.unlink()
+    save_array(folder / "counts.npy", counts)
+    del counts
     sizes, digests = _sets(tasks)
     groups = _groups(sizes, digests)
     stand_ins = np.flatnonzero((groups == np.arange(len(groups))) & (sizes > 0))
-    _sum_counts(tasks, folder / "counts.npy")
     chosen = folder / "stand-ins.arrow"
     _write_rows(chosen, stand_ins)
     tasks = [replace(task, counts=folder / "counts.npy", chosen=chosen) for task in tasks]
     _run(engine, _prefix, tasks, heavy)
-    found = _likely(tasks, sizes, digests, regime.threshold)
-    needed = np.unique(found.rows[found.pairs])
+    docs = _rank(tasks, sizes, digests, folder)
+    del digests, stand_ins
+    entries = sum(len(map_array(task.out.with_suffix(".prefix.npy"))) for task in tasks)
+    joins = _joins(tasks, entries, max(1, task_bytes // ENTRY_BYTES), regime.threshold, folder)
+    looked = [fact for _, fact in engine.map(join_range, joins, label="comparing texts", heavy=len(joins) > 1)]
+    pairs = union([join.out for join in joins], task_bytes // 32)
+    needed = np.unique(docs[np.concatenate([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)]).astype(np.int64)])
     _write_rows(chosen, needed)
     _run(engine, _gather, tasks, heavy and len(needed) > TASK_ROWS)
-    shingles = np.concatenate([np.load(task.out.with_suffix(".shingles.npy")) for task in tasks])
-    pairs, jaccard = verified(found, Sets(needed, sizes[needed], shingles), regime.threshold)
-    pairs = np.sort(found.rows[pairs], axis=1)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return Near(groups, pairs[order, 0], pairs[order, 1], jaccard[order], found.compared, found.passed_over)
+    _append([task.out.with_suffix(".shingles") for task in tasks], folder / "shingles")
+    with Sets(folder / "shingles", needed, sizes[needed], hold_bytes=task_bytes // 2) as sets:
+        similar, jaccard = verified(docs, pairs, sets, regime.threshold)
+    similar = np.sort(docs[similar], axis=1)
+    order = np.lexsort((similar[:, 1], similar[:, 0]))
+    compared, passed_over = (sum(fact[at] for fact in looked) for at in (0, 1))
+    return Near(groups, similar[order, 0], similar[order, 1], jaccard[order], compared, passed_over)
 
 
 def _tasks(parts: Sequence[DocPart], rows: Sequence[int], regime: Regime, bits: int, folder: Path) -> list[_Task]:
@@ -190,13 +224,6 @@ def _groups(sizes: NDArray[np.int64], digests: NDArray[np.uint64]) -> NDArray[np
     return groups
 
 
-def _sum_counts(tasks: Sequence[_Task], out: Path) -> None:
-    total = np.load(tasks[0].counts)
-    for task in tasks[1:]:
-        total += np.load(task.counts)
-    save_array(out, total)
-
-
 def _write_rows(path: Path, rows: NDArray[np.int64]) -> None:
     table = pa.table({"row": rows})
     write_table(path, table, table.schema)
@@ -220,7 +247,7 @@ def _prefix(task: _Task) -> int:
     rows, counts = _chosen(task), map_array(task.counts)
     shift = np.uint64(PREFIX_HASH_BITS)
     hash_mask = np.uint64((1 << PREFIX_HASH_BITS) - 1)
-    entries, owners_, docs, maps = [], [], [], []
+    entries, docs, maps = [np.zeros(0, np.uint64)], [], []
     for first, batch in _shingled(task):
         marks = _marked(rows, first, batch.rows)
         owners = batch.owners
@@ -236,18 +263,17 @@ def _prefix(task: _Task) -> int:
         prefix = sizes - np.ceil(task.regime.threshold * sizes - 1e-9).astype(np.int64) + 1
         shared = ((keys >> shift) & np.uint64(COMMON)) > 1
         wanted = shared & (place < prefix[owner])
-        entries.append(keys[wanted] & hash_mask)
-        owners_.append(owner[wanted] + first)
+        number = (owner[wanted] + (first - task.first_row)).astype(np.uint64)
+        entries.append(((keys[wanted] & hash_mask) << np.uint64(RANK_BITS)) | number)
         with_entries = np.unique(owner[wanted])
         docs.append(with_entries + first)
         maps.append(_bitmaps(owners, digests, batch.rows)[with_entries])
-    table = pa.table({"hash": np.concatenate(entries), "row": np.concatenate(owners_)})
-    write_table(task.out.with_suffix(".prefix.arrow"), table, table.schema)
-    bitmaps = np.concatenate(maps)
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(bitmaps.ravel()), BITMAP_BITS // 64)
-    table = pa.table({"row": np.concatenate(docs), "bitmap": flat})
-    write_table(task.out.with_suffix(".maps.arrow"), table, table.schema)
-    return len(bitmaps)
+    found = np.concatenate(entries)
+    found.sort()
+    save_array(task.out.with_suffix(".prefix.npy"), found)
+    save_array(task.out.with_suffix(".docs.npy"), np.concatenate(docs))
+    save_array(task.out.with_suffix(".maps.npy"), np.concatenate(maps))
+    return len(found)
 
 
 def _bitmaps(owners: NDArray[np.int64], digests: NDArray[np.uint64], rows: int) -> NDArray[np.uint64]:
@@ -257,24 +283,63 @@ def _bitmaps(owners: NDArray[np.int64], digests: NDArray[np.uint64], rows: int) 
     return np.packbits(bits.reshape(rows, BITMAP_BITS), axis=1, bitorder="little").view("<u8")
 
 
-def _likely(tasks: Sequence[_Task], sizes: NDArray[np.int64], digests: NDArray[np.uint64], threshold: float) -> Likely:
-    """Likely pairs among the rows whose prefixes and bitmaps the tasks wrote."""
-    maps = pa.concat_tables(read_table(task.out.with_suffix(".maps.arrow")) for task in tasks).combine_chunks()
-    docs = maps.column("row").to_numpy()
-    if not len(docs):
-        return Likely(docs, np.zeros((0, 2), np.int64), 0, 0)
-    bitmaps = maps.column("bitmap").chunk(0).flatten().to_numpy().reshape(len(docs), -1)
-    entries = pa.concat_tables(read_table(task.out.with_suffix(".prefix.arrow")) for task in tasks)
-    hashes, owners = entries.column("hash").to_numpy(), entries.column("row").to_numpy()
-    return likely_pairs(docs, sizes[docs], digests[docs], bitmaps, hashes, owners, threshold)
+def _rank(
+    tasks: Sequence[_Task], sizes: NDArray[np.int64], digests: NDArray[np.uint64], folder: Path
+) -> NDArray[np.int64]:
+    """The rows that have prefix shingles, by size and digest. Writes sizes and bitmaps in this order, and for each task
+    the rank of each of its rows.
+    """
+    own = [map_array(task.out.with_suffix(".docs.npy")) for task in tasks]
+    docs = np.concatenate(own)
+    docs = docs[np.lexsort((digests[docs], sizes[docs]))]
+    save_array(folder / "sizes.npy", sizes[docs].astype(np.int32))
+    ranks = np.zeros(len(sizes), np.int32)
+    ranks[docs] = np.arange(len(docs), dtype=np.int32)
+    shape = (len(docs), BITMAP_BITS // 64)
+    bitmaps = np.lib.format.open_memmap(
+        folder / "bitmaps.npy", mode="w+", dtype=np.uint64, shape=(max(1, shape[0]), shape[1])
+    )
+    ends = [*(task.first_row for task in tasks[1:]), len(sizes)]
+    for task, rows, end in zip(tasks, own, ends, strict=True):
+        bitmaps[ranks[rows]] = map_array(task.out.with_suffix(".maps.npy"))
+        save_array(task.out.with_suffix(".ranks.npy"), ranks[task.first_row : end])
+    bitmaps.flush()  # other machines read the file
+    return docs
+
+
+def _joins(tasks: Sequence[_Task], entries: int, at_a_time: int, threshold: float, folder: Path) -> list[JoinTask]:
+    """The ranges of prefix shingles, each with about as many as a task may hold."""
+    count = max(1, -(-entries // min(RANGE_ENTRIES, at_a_time)))
+    bounds = [(number << PREFIX_HASH_BITS) // count for number in range(count + 1)]
+    prefixes, ranks = (
+        tuple(task.out.with_suffix(suffix) for task in tasks) for suffix in (".prefix.npy", ".ranks.npy")
+    )
+    return [
+        JoinTask(
+            prefixes, ranks, first, end - 1, folder / "sizes.npy", folder / "bitmaps.npy", threshold,
+            folder / f"pairs-{number:05d}.npy",
+        )
+        for number, (first, end) in enumerate(pairwise(bounds))
+    ]  # fmt: skip
 
 
 def _gather(task: _Task) -> int:
     """Writes the shingles of the chosen rows, one after the other."""
     rows = _chosen(task)
-    found = [np.zeros(0, np.uint64)]
-    for first, batch in _shingled(task):
-        found.append(batch.digests[_marked(rows, first, batch.rows)[batch.owners]])
-    shingles = np.concatenate(found)
-    save_array(task.out.with_suffix(".shingles.npy"), shingles)
-    return len(shingles)
+    count = 0
+    out = task.out.with_suffix(".shingles")
+    with replacing(out, durable=False) as temporary, temporary.open("wb") as file:
+        for first, batch in _shingled(task):
+            own = batch.digests[_marked(rows, first, batch.rows)[batch.owners]]
+            file.write(own.data)
+            count += len(own)
+    return count
+
+
+def _append(parts: Sequence[Path], out: Path) -> None:
+    """Puts files one after the other, and removes them."""
+    with out.open("wb") as whole:
+        for path in parts:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole, 1 << 20)
+            path.unlink()

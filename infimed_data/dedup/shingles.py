@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from infimed_data.storage.stages import read_table
@@ -24,6 +26,8 @@ COLUMNS = ("asked", "offered", "answered", "told")
 HASH_BITS = 48
 HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
 BATCH_ROWS = 4096
+BATCH_WORDS = 1 << 20
+"""Words that the rows of one batch have together at most, unless one row alone has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,18 @@ class Shingled:
 
 
 def shingles_of_part(part: DocPart, size: int, *, min_words: int, max_words: int | None) -> Iterator[Shingled]:
-    """Shingle sets of a part's rows, `BATCH_ROWS` rows at a time; a shingle is `size` words.
+    """Shingle sets of a part's rows, at most `BATCH_ROWS` rows and `BATCH_WORDS` words at a time; a shingle is `size`
+    words.
 
     Rows with fewer than `min_words` or more than `max_words` words have none.
     """
     table = read_table(part.signals, list(COLUMNS))
     gates = None if part.gates is None else read_table(part.gates, ["gate"])
-    for start in range(0, len(table), BATCH_ROWS):
-        rows = table.slice(start, BATCH_ROWS)
+    for start, stop in _batches(table):
+        rows = table.slice(start, stop - start)
         gate, takes_part = np.zeros(len(rows), np.uint64), np.ones(len(rows), np.bool_)
         if gates is not None:
-            column = gates.column("gate").slice(start, BATCH_ROWS).combine_chunks()
+            column = gates.column("gate").slice(start, stop - start).combine_chunks()
             takes_part = column.is_valid().to_numpy(zero_copy_only=False)
             gate = column.fill_null(0).to_numpy(zero_copy_only=False)
         texts = [texts_of(rows.column(name)) for name in COLUMNS]
@@ -78,6 +83,21 @@ def shingles_of_part(part: DocPart, size: int, *, min_words: int, max_words: int
         if max_words is not None:
             takes_part &= words <= max_words
         yield Shingled(_keys(texts, size, gate, takes_part), len(rows))
+
+
+def _batches(table: pa.Table) -> Iterator[tuple[int, int]]:
+    """First and one past the last row of each batch."""
+    words = np.zeros(len(table), np.int64)
+    for name in COLUMNS:
+        words += pc.fill_null(pc.list_value_length(table.column(name)), 0).to_numpy()
+    ends = np.cumsum(words)
+    start = 0
+    while start < len(table):
+        before = ends[start - 1] if start else 0
+        stop = int(np.searchsorted(ends, before + BATCH_WORDS, side="right"))
+        stop = max(start + 1, min(stop, start + BATCH_ROWS))
+        yield start, stop
+        start = stop
 
 
 def _keys(

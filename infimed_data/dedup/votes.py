@@ -8,9 +8,12 @@ scanner's table, the edge of a film) votes for nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +40,10 @@ _FEWEST_BITS = 20
 _RARE = 24
 """Pictures that a feature may be found in to count fully."""
 _CHUNK = 1 << 15
-_PENDING = 24_000_000
+HOLD_BYTES = 192 << 20
+"""Memory for matches, where nothing else is said."""
+_MATCH_BYTES = 96
+"""What a match takes until those that stand alone are out."""
 _REACHES = (0.04, 0.02)
 """Distances, in longer sides, within which matches belong to an arrangement, round by round."""
 
@@ -75,15 +81,81 @@ class Votes:
 
 
 def cast_votes(
-    features: Features, *, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped, whole: int = WHOLE
-) -> Votes:
+    features: Features, *, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped, whole: int = WHOLE,
+    hold_bytes: int = HOLD_BYTES, folder: Path | None = None,
+) -> Votes:  # fmt: skip
     """Pairs of pictures with two or more features in one arrangement, at least that strong; each view is one row.
 
-    With `left` (one flag a picture), only pairs of a flagged and an unflagged picture.
+    With `left` (one flag a picture), only pairs of a flagged and an unflagged picture. Matches that `hold_bytes` do not
+    hold wait in files in `folder` (without one, where temporary files go); how many changes nothing.
     """
     owner = np.repeat(np.arange(len(features.starts) - 1, dtype=np.int32), np.diff(features.starts))
-    matches = _matches(features, owner, left, whole, capped)
-    return _agree(features, owner, matches, least_strength)
+    with tempfile.TemporaryDirectory(prefix=".votes-", dir=folder) as temporary:
+        parts = list(_parts(features, owner, left, whole, capped, hold_bytes, Path(temporary)))
+        counts = np.zeros(len(owner), np.int32)
+        for part in parts:
+            for numbers in _numbers(part.read()):
+                counts += np.bincount(numbers, minlength=len(owner)).astype(np.int32)
+        found = [_agree(features, owner, part.read(), counts, least_strength) for part in parts]
+    return Votes(*(np.concatenate([getattr(votes, field.name) for votes in found]) for field in fields(Votes)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The matches of some pictures with later ones, distinct and sorted: in memory, or in a file."""
+
+    matches: NDArray[np.uint64] | None
+    path: Path
+
+    def read(self) -> NDArray[np.uint64]:
+        """The matches."""
+        return np.fromfile(self.path, np.uint64) if self.matches is None else self.matches
+
+
+def _parts(
+    features: Features, owner: NDArray[np.int32], left: NDArray[np.bool_] | None, whole: int, capped: Capped,
+    hold_bytes: int, folder: Path,
+) -> Iterator[_Part]:  # fmt: skip
+    """All matches, those of one picture with later ones together."""
+    most = max(1, hold_bytes // _MATCH_BYTES)
+    chunks: list[Path] = []
+    first = np.zeros(0, np.uint64)
+    total = 0
+    for chunk in _matches(features, owner, left, whole, capped, most):
+        if not len(chunk):
+            continue
+        total += len(chunk)
+        chunks.append(folder / f"chunk-{len(chunks)}")
+        if len(chunks) == 1:
+            first = chunk  # often the only one: it stays in memory
+            continue
+        if len(chunks) == 2:
+            first.tofile(chunks[0])
+        chunk.tofile(chunks[-1])
+    if len(chunks) < 2:
+        yield _Part(first, folder)
+        return
+    del first
+    arrays = [np.memmap(path, np.uint64, "r").view(np.ndarray) for path in chunks]
+    count = -(-total // most)
+    # Matches are sorted by the first feature, and so by its picture.
+    middles = arrays[0][np.arange(1, count) * len(arrays[0]) // count] >> np.uint64(33)
+    cuts = features.starts[owner[middles.astype(np.int64)]].astype(np.uint64) << np.uint64(33)
+    bounds = [np.uint64(0), *np.unique(cuts[cuts > 0]), np.uint64(2**64 - 1)]
+    for number, (low, high) in enumerate(pairwise(bounds)):
+        own = distinct(np.concatenate([array[array.searchsorted(low) : array.searchsorted(high)] for array in arrays]))
+        path = folder / f"part-{number}"
+        own.tofile(path)
+        del own
+        yield _Part(None, path)
+
+
+def _numbers(matches: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers of the one feature and of the other of each match."""
+    return (
+        (matches >> np.uint64(33)).astype(np.int64),
+        ((matches >> np.uint64(3)) & np.uint64((1 << 30) - 1)).astype(np.int64),
+    )
 
 
 @lru_cache(maxsize=4)
@@ -143,9 +215,12 @@ def _flipped(patches: NDArray[np.uint64], mask: np.uint64) -> tuple[NDArray[np.u
 
 
 def _matches(
-    features: Features, owner: NDArray[np.int32], left: NDArray[np.bool_] | None, whole: int, capped: Capped
-) -> NDArray[np.uint64]:
-    """Features that are one, packed: the one's number (30 bits), the other's (30), the view of the other (3)."""
+    features: Features, owner: NDArray[np.int32], left: NDArray[np.bool_] | None, whole: int, capped: Capped, most: int
+) -> Iterator[NDArray[np.uint64]]:
+    """Features that are one, packed: the one's number (30 bits), the other's (30), the view of the other (3).
+
+    Comes in sorted arrays, each of about `most` or fewer; two may have the same.
+    """
     patches = features.patches
     bits = max(_FEWEST_BITS, (len(patches) - 1).bit_length() + 1)
     flagged = None if left is None else left[owner]
@@ -166,9 +241,13 @@ def _matches(
             view = _RELATIVE[turns[one], turns[other]].astype(np.uint64)
             found.append((one.astype(np.uint64) << np.uint64(33)) | (other.astype(np.uint64) << np.uint64(3)) | view)
             pending += len(one)
-            if pending > _PENDING:
-                found, pending = [distinct(np.concatenate(found))], 0
-    return distinct(np.concatenate(found))
+            if pending > most:
+                found = [distinct(np.concatenate(found))]
+                pending = len(found[0])
+                if 2 * pending > most:
+                    yield found[0]
+                    found, pending = [np.zeros(0, np.uint64)], 0
+    yield distinct(np.concatenate(found))
 
 
 def _relative_views() -> NDArray[np.uint8]:
@@ -188,17 +267,17 @@ def _relative_views() -> NDArray[np.uint8]:
 _RELATIVE = _relative_views()
 
 
-def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uint64], least_strength: float) -> Votes:
-    """Groups of matches of one pair of pictures in one view, and how many of each agree."""
-    one = (matches >> np.uint64(33)).astype(np.int64)
-    other = ((matches >> np.uint64(3)) & np.uint64((1 << 30) - 1)).astype(np.int64)
+def _agree(
+    features: Features, owner: NDArray[np.int32], matches: NDArray[np.uint64], counts: NDArray[np.int32],
+    least_strength: float,
+) -> Votes:  # fmt: skip
+    """Groups of matches of one pair of pictures in one view, and how many of each agree. `counts` has the matches of
+    each feature."""
+    one, other = _numbers(matches)
     dark = (features.places & np.uint32(1)).astype(np.uint8)
     view = (matches & np.uint64(7)).astype(np.uint8) | ((dark[one] ^ dark[other]) << np.uint8(3))
     group = (owner[one].astype(np.uint64) << np.uint64(34)) | (owner[other].astype(np.uint64) << np.uint64(4))
     group |= view.astype(np.uint64)
-    found = np.sort(np.concatenate([one, other]))
-    common = np.maximum(*(found.searchsorted(side, "right") - found.searchsorted(side) for side in (one, other)))
-    weight = np.minimum(1.0, _RARE / common)
     order = np.argsort(group, kind="stable")
     group = group[order]
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(group)), np.bool_), group[1:] != group[:-1]]))
@@ -212,9 +291,11 @@ def _agree(features: Features, owner: NDArray[np.int32], matches: NDArray[np.uin
     members = np.concatenate([place for _, place in runs(begins, sizes)])
     kept = order[members]
     number = np.repeat(np.arange(len(begins)), sizes)
-    points = _Points.of(features, owner, one[kept], other[kept], view[kept])
+    one, other, view = one[kept], other[kept], view[kept]
+    weight = np.minimum(1.0, _RARE / np.maximum(counts[one], counts[other]))
+    points = _Points.of(features, owner, one, other, view)
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    return _count(points, weight[kept], starts, number, group[begins], least_strength)
+    return _count(points, weight, starts, number, group[begins], least_strength)
 
 
 @dataclass(frozen=True)

@@ -134,23 +134,23 @@ def vlm_r1(row: Row, images: Images) -> dict[str, Any]:
 
 
 def verifiers(row: Row, images: Images) -> dict[str, Any]:
-    """verifiers: messages as OpenAI's chat takes them, pictures as data URLs in their places; `info` for the rubric."""
+    """verifiers: messages as OpenAI's chat takes them, pictures as data URLs in their places; `info` for the reward.
+
+    Every content is a list of parts, as Arrow cannot hold texts and lists in one column. In version 0.4 a line is the
+    `TaskData` of a `Taskset`; in version 0.1 a row of an environment's dataset.
+    """
     left = list(row.images)
     prompt: list[dict[str, Any]] = []
     for message in row.messages:
-        pieces = message["content"].split(TAG)
-        if len(pieces) == 1:
-            prompt.append(dict(message))
-            continue
         parts: list[dict[str, Any]] = []
-        for number, text in enumerate(pieces):
+        for number, text in enumerate(message["content"].split(TAG)):
             if number:
                 parts.append({"type": "image_url", "image_url": {"url": images(left.pop(0))}})
             if text:
                 parts.append({"type": "text", "text": text})
         prompt.append({"role": message["role"], "content": parts})
     info = {"uid": row.uid, "source": row.source, **row.gold}
-    return {"prompt": prompt, "answer": _short(row), "info": info, "task": row.category}
+    return {"id": row.uid, "prompt": prompt, "answer": _short(row), "info": info, "task": row.category}
 
 
 def data_url(data: bytes) -> str:
@@ -169,7 +169,8 @@ FORMATS: Mapping[str, Format] = {
     "swift": Format(("sft", "rl"), swift, "absolute", None, "--dataset FOLDER/sft-train.jsonl (or rl-train.jsonl)"),
     "vlm_r1": Format(("rl",), vlm_r1, "files", None, "--data_file_paths FOLDER/rl-train.jsonl --image_folders FOLDER"),
     "verifiers": Format(
-        ("rl",), verifiers, "inline", None, "Dataset.from_list of the lines of FOLDER/rl-train.jsonl, in an environment"
+        ("rl",), verifiers, "inline", None,
+        "a Taskset's load yields TaskData.model_validate(line) for the lines of FOLDER/rl-train.jsonl",
     ),
 }  # fmt: skip
 """Name of each trainer's format."""

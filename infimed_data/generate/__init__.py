@@ -11,7 +11,7 @@ tables.py    the tables of a build, and what its lock says of them
 forecast.py  what a run would ask and cost; preview.py: the same from a few rows that are really asked about
 """
 
-from infimed_data.generate.forecast import forecast_jobs
+from infimed_data.generate.forecast import JobForecast, forecast_each, forecast_jobs
 from infimed_data.generate.inputs import TeacherMarks, find_replays, read_reviews, refused_teachers
 from infimed_data.generate.jobs import Job, Origin, make_jobs
 from infimed_data.generate.preview import preview_jobs
@@ -21,6 +21,7 @@ from infimed_data.generate.taught import Taught, collect, unused_marks
 
 __all__ = [
     "Job",
+    "JobForecast",
     "Origin",
     "Result",
     "Setting",
@@ -28,6 +29,7 @@ __all__ = [
     "TeacherMarks",
     "collect",
     "find_replays",
+    "forecast_each",
     "forecast_jobs",
     "generate_facts",
     "make_jobs",

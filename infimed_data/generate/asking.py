@@ -6,11 +6,16 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from infimed_data.cluster import Connection
 from infimed_data.generate.inputs import kept_private
 from infimed_data.manifest import Manifest
 from infimed_data.teachers import Ask, Asker, Completion, Prompt, Purse, RequestCache, Teacher, open_teacher
+from infimed_data.teachers.backends import open_backend
+from infimed_data.teachers.crew import Crew, crew_size
+from infimed_data.teachers.outcomes import Backend
 
 __all__ = ["Spent", "Teachers", "open_teachers", "resolved_teacher"]
 
@@ -77,18 +82,27 @@ async def open_teachers(
     say: Callable[[str], None],
     *,
     environ: Mapping[str, str] = os.environ,
+    connection: Connection | None = None,
 ) -> AsyncIterator[Teachers]:
-    """Opens the named teachers, which spend the manifest's budget together."""
+    """Opens the named teachers, which spend the manifest's budget together; with a `connection`, in workers of its
+    cluster, as its settings ask for."""
+
+    def opener(teacher: Teacher) -> Callable[..., Backend]:
+        if connection is None or not crew_size(teacher, connection):
+            return open_backend
+        return partial(Crew, connection=connection, cache=cache)
+
     private = kept_private(manifest)
     purse = Purse(manifest.budget)
     async with AsyncExitStack() as stack:
         askers = {
             name: await stack.enter_async_context(
                 open_teacher(
-                    resolved_teacher(manifest, name, replays), cache=cache, images=images, budget=purse,
-                    private_only=name in private, environ=environ, say=say,
+                    teacher, cache=cache, images=images, budget=purse, private_only=name in private, environ=environ,
+                    say=say, open_=opener(teacher),
                 )
             )
             for name in dict.fromkeys(names)
+            for teacher in [resolved_teacher(manifest, name, replays)]
         }  # fmt: skip
         yield Teachers(askers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from infimed_data.generate.asking import resolved_teacher
@@ -20,7 +20,7 @@ from infimed_data.rejection import Filled, Outcome, fill, priority, sampled
 from infimed_data.strategies import Problem
 from infimed_data.teachers import Asker, Completion, Estimator, Prompt, RequestCache, asked, open_teacher, request_key
 
-__all__ = ["forecast_jobs"]
+__all__ = ["JobForecast", "Sending", "forecast_each", "forecast_jobs"]
 
 
 class _NotKnown(Exception):  # noqa: N818  (no fault: the answer has to be asked for)
@@ -66,21 +66,109 @@ class _Remembered:
         return len(missing)
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What would be sent to one teacher."""
+
+    teacher: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    image_tokens: int
+    completion_tokens: int
+    completion_from: int
+    """Remembered answers that the length of a completion was taken from; 0: it is half of max_tokens."""
+    usd: float | None
+    """None where the teacher has no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobForecast:
+    """What a pass would ask and cost."""
+
+    name: str
+    label: str
+    rows: int
+    is_finished: bool = False
+    """It was finished before; nothing is sent."""
+    open_rows: int = 0
+    """Rows with something left to ask."""
+    remembered: int = 0
+    """Answers that are known."""
+    missing: int = 0
+    """Answers that are asked for next for certain."""
+    further: int = 0
+    """More candidates at most, where these are not accepted."""
+    sendings: tuple[Sending, ...] = ()
+    """Empty where all answers are replayed from files."""
+    judge: str | None = None
+
+    @property
+    def requests(self) -> int:
+        """Requests that are sent for certain."""
+        return sum(sending.requests for sending in self.sendings)
+
+    @property
+    def usd(self) -> float | None:
+        """What these cost; None where a teacher has no price."""
+        prices = [sending.usd for sending in self.sendings]
+        return None if None in prices else sum(price or 0.0 for price in prices)
+
+    @property
+    def dearest_usd(self) -> float | None:
+        """What it costs if nothing is accepted early."""
+        usd = self.usd
+        return usd if usd is None or not self.missing else usd * (1 + self.further / self.missing)
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        if self.is_finished:
+            return [f"{self.label}: {self.rows:,} rows, finished before; nothing is sent"]
+        if not self.sendings:
+            return [f"{self.label}: {self.rows:,} rows, {self.remembered:,} answers replayed; nothing is sent"]
+        total = self.missing + self.remembered
+        lines = [f"{self.label}: {self.rows:,} rows, {self.open_rows:,} with something left to ask"]
+        share = self.remembered / total if total else 1.0
+        lines.append(f"  {total:,} answers, {self.remembered:,} of them remembered ({share:.1%})")
+        for sending in self.sendings:
+            source = f"mean of {sending.completion_from:,} answers" if sending.completion_from else "half of max_tokens"
+            price = "no price is set" if sending.usd is None else f"${sending.usd:,.4f}"
+            lines.append(
+                f"  to send to '{sending.teacher}' ({sending.model}): {sending.requests:,} requests, "
+                f"{sending.prompt_tokens:,} prompt tokens ({sending.image_tokens:,} for images), "
+                f"{sending.completion_tokens:,} completion tokens ({source}), {price}"
+            )
+        if self.judge is not None:
+            lines.append(f"  and '{self.judge}' once for each new answer that no rule can decide")
+        if self.further and self.missing:
+            spent = sum(sending.usd or 0.0 for sending in self.sendings) * (1 + self.further / self.missing)
+            dearest = f", about ${spent:,.4f} in all" if spent else ""
+            lines.append(f"  up to {self.further:,} more candidates where these are not accepted{dearest}")
+        return lines
+
+
 def forecast_jobs(jobs: Sequence[Job], setting: Setting) -> list[str]:
     """Lines that say for each pass what it would ask and cost."""
+    return [line for found in forecast_each(jobs, setting) for line in found.lines()]
+
+
+def forecast_each(jobs: Sequence[Job], setting: Setting) -> list[JobForecast]:
+    """What each pass would ask and cost."""
+    if not jobs:
+        return []
     cache = RequestCache(cache_folder(setting.work))
     digests = {digest for job in jobs for images in job.rows["images"].to_list() for digest in images}
     pictures = Pictures(setting.origins, digests, setting.manifest.limits, setting.work / "spill")
     try:
-        return [line for job in jobs for line in asyncio.run(_job(job, setting, cache, pictures))]
+        return [asyncio.run(_job(job, setting, cache, pictures)) for job in jobs]
     finally:
         cache.close()
         pictures.close()
 
 
-async def _job(job: Job, setting: Setting, cache: RequestCache, pictures: Pictures) -> list[str]:
+async def _job(job: Job, setting: Setting, cache: RequestCache, pictures: Pictures) -> JobForecast:
     if job.stage.done() is not None:
-        return [f"{label(job)}: {job.rows.height:,} rows, finished before; nothing is sent"]
+        return JobForecast(job.name, label(job), job.rows.height, is_finished=True)
     seed = setting.manifest.seed
     remembered = _Remembered(job, setting, cache, pictures)
     asked_rows = open_rows = further = 0
@@ -118,7 +206,7 @@ async def _job(job: Job, setting: Setting, cache: RequestCache, pictures: Pictur
             most = job.settings.most_candidates
             async for _ in fill(wanted, work, job.settings.fill, most=most, in_flight=1, report=report):
                 pass
-    return _lines(job, remembered, asked_rows, open_rows, further)
+    return _found(job, remembered, asked_rows, open_rows, further)
 
 
 def _problems(job: Job, setting: Setting) -> Iterator[Problem]:
@@ -127,31 +215,20 @@ def _problems(job: Job, setting: Setting) -> Iterator[Problem]:
         yield from problems.of(job.rows.slice(number * SHARD_ROWS, SHARD_ROWS))
 
 
-def _lines(job: Job, remembered: _Remembered, rows: int, open_rows: int, further: int) -> list[str]:
-    lines = [f"{label(job)}: {rows:,} rows, {open_rows:,} with something left to ask"]
-    only_replayed = all(name in remembered.replayed for name in remembered.teachers)
-    if only_replayed:
-        return [f"{label(job)}: {rows:,} rows, {remembered.cached:,} answers replayed; nothing is sent"]
-    total = sum(each.estimate.candidates for each in remembered.estimators.values())
-    share = remembered.cached / (total + remembered.cached) if total + remembered.cached else 1.0
-    lines.append(f"  {total + remembered.cached:,} answers, {remembered.cached:,} of them remembered ({share:.1%})")
-    spent = 0.0
+def _found(job: Job, remembered: _Remembered, rows: int, open_rows: int, further: int) -> JobForecast:
+    sendings = []
     for name, estimator in remembered.estimators.items():
-        if name in remembered.replayed:
-            continue
-        found = estimator.estimate
-        teacher = remembered.teachers[name]
-        source = f"mean of {found.completion_from:,} answers" if found.completion_from else "half of max_tokens"
-        price = "no price is set" if found.usd is None else f"${found.usd:,.4f}"
-        lines.append(
-            f"  to send to '{name}' ({teacher.model}): {found.requests:,} requests, "
-            f"{found.prompt_tokens:,} prompt tokens ({found.image_tokens:,} for images), "
-            f"{found.completion_tokens:,} completion tokens ({source}), {price}"
-        )
-        spent += found.usd or 0.0
-    if job.settings.judge is not None:
-        lines.append(f"  and '{job.settings.judge}' once for each new answer that no rule can decide")
-    if further and total:
-        dearest = f", about ${spent * (1 + further / total):,.4f} in all" if spent else ""
-        lines.append(f"  up to {further:,} more candidates where these are not accepted{dearest}")
-    return lines
+        if name not in remembered.replayed:
+            found = estimator.estimate
+            model = remembered.teachers[name].model
+            sendings.append(
+                Sending(
+                    name, model, found.requests, found.prompt_tokens, found.image_tokens, found.completion_tokens,
+                    found.completion_from, found.usd,
+                )
+            )  # fmt: skip
+    missing = sum(each.estimate.candidates for each in remembered.estimators.values())
+    return JobForecast(
+        job.name, label(job), rows, open_rows=open_rows, remembered=remembered.cached, missing=missing, further=further,
+        sendings=tuple(sendings), judge=job.settings.judge,
+    )  # fmt: skip

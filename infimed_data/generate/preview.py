@@ -42,7 +42,8 @@ async def _previews(jobs: Sequence[Job], setting: Setting, rows: int, say: Calla
     names = [name for job in jobs for name in job.settings.teachers]
     lines: list[str] = []
     try:
-        async with open_teachers(names, setting.manifest, setting.replays, cache, pictures, say) as teachers:
+        async with open_teachers(names, setting.manifest, setting.replays, cache, pictures, say,
+                                 connection=setting.connection) as teachers:  # fmt: skip
             for job in jobs:
                 lines += await _preview(job, chosen[job.name], teachers, setting)
     finally:

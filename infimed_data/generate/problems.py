@@ -60,9 +60,11 @@ class Pictures:
     """
 
     def __init__(self, origins: Sequence[Origin], digests: Iterable[str], limits: Limits, spill: Path) -> None:
+        digests = frozenset(digests)
+        self._made_with = (origins, digests, limits, spill)
         self._origins, self._limits = origins, limits
         self._where: dict[str, tuple[int, str, int, int]] = {}
-        wanted = pl.Series("digest", sorted(set(digests)), pl.String)
+        wanted = pl.Series("digest", sorted(digests), pl.String)
         for unit, origin in enumerate(origins if len(wanted) else ()):
             table = pl.DataFrame(read_table(origin.images, ["digest", "ref", "width", "height"]))
             table = table.filter(pl.col("digest").is_in(wanted.implode())).sort("ref")
@@ -76,6 +78,9 @@ class Pictures:
         self._lock = threading.Lock()
         self._scratch = spill / f"pictures-{os.getpid()}-{id(self):x}"
         self._pack: int | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Pictures, self._made_with  # another process has a scratch file of its own
 
     @staticmethod
     def _group(unit: int, ref: str) -> tuple[int, str, int, str]:

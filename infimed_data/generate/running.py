@@ -11,10 +11,11 @@ from typing import Any
 
 import polars as pl
 
+from infimed_data.cluster import Connection
 from infimed_data.generate.asking import Spent, Teachers, open_teachers
 from infimed_data.generate.jobs import SHARD_ROWS, Job, Origin
 from infimed_data.generate.problems import Pictures, Problems
-from infimed_data.generate.shards import account_of_shard, merged, shard_path, write_shard, write_targets
+from infimed_data.generate.shards import account_of_shard, merged, shard_path, together, write_shard, write_targets
 from infimed_data.manifest import Manifest
 from infimed_data.progress import Progress
 from infimed_data.rejection import Filled, Outcome, fill, in_order, sampled
@@ -40,6 +41,8 @@ class Setting:
     replays: Mapping[str, tuple[Path, str]]
     work: Path
     quiet: bool
+    connection: Connection | None = None
+    """The cluster that teachers' workers may run on."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ async def _run(jobs: Sequence[Job], setting: Setting, say: Say) -> list[Result]:
     names = [name for job in jobs for name in job.settings.teachers]
     found = []
     try:
-        async with open_teachers(names, setting.manifest, setting.replays, cache, pictures, say) as teachers:
+        async with open_teachers(names, setting.manifest, setting.replays, cache, pictures, say,
+                                 connection=setting.connection) as teachers:  # fmt: skip
             for job in jobs:
                 with job.stage.running():
                     facts = job.stage.done()
@@ -172,7 +176,7 @@ async def _pass(job: Job, teachers: Teachers, setting: Setting) -> Result:
     facts = {
         "shards": len(ordered),
         "account": account,
-        "content": key_of([account["content"] for account in ordered], strata),
+        "content": key_of(together(account["content"] for account in ordered), strata),
         "filled": strata,
     }
     if not account["transient"]:

@@ -9,7 +9,7 @@ generated-00000.arrow    every sample (`rejection.GENERATED`), with the shard's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "merged",
     "shard_path",
     "spent_rows",
+    "together",
     "write_shard",
     "write_targets",
 ]
@@ -58,6 +59,8 @@ TARGETS = pa.schema(
 )
 """`copy` counts the winners of one sample from 0; `key` is the candidate's, null for a bare answer."""
 
+_SAID = ("key", "status", "accepted", "winner", "refusal")
+"""What the digest of a pass covers of a candidate."""
 _ACCOUNT = b"account"
 Account = dict[str, Any]
 """Counts by name, some of them by a further name; accounts of shards add up."""
@@ -90,6 +93,11 @@ def merged(accounts: Sequence[Mapping[str, Any]]) -> Account:
     return dict(sorted(found.items()))
 
 
+def together(digests: Iterable[str]) -> str:
+    """One digest of many, the same however they are grouped: their sum. A pass has one digest, however it is cut."""
+    return f"{sum(int(digest, 16) for digest in digests) % (1 << 128):032x}"
+
+
 def write_shard(job: Job, number: int, done: Sequence[tuple[Problem, Outcome]]) -> Account:
     """Writes the tables of a shard; returns its account, with the digest of what it holds under `content`."""
     outcomes = [outcome for _, outcome in done]
@@ -99,10 +107,10 @@ def write_shard(job: Job, number: int, done: Sequence[tuple[Problem, Outcome]]) 
     if job.measures:  # nothing of it is meant to be trained on
         for row in rows:
             row |= {"accepted": None, "winner": None, "refusal": None}
-    account["content"] = key_of(
-        [(row["uid"], row["key"], row["status"], row["accepted"], row["winner"], row["refusal"]) for row in rows],
-        samples,
-    )
+    said: dict[str, list[Any]] = {}
+    for row in rows:
+        said.setdefault(row["uid"], []).append([row[name] for name in _SAID])
+    account["content"] = together(key_of(sample, said.get(sample["uid"], [])) for sample in samples)
     stage = job.stage
     write_table(shard_path(stage, "candidates", number), pa.Table.from_pylist(rows, CANDIDATES), CANDIDATES)
     write_table(shard_path(stage, "spent", number), pa.Table.from_pylist(spent_rows(outcomes), SPENT), SPENT)

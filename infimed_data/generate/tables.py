@@ -20,6 +20,8 @@ from infimed_data.storage.stages import atomic_write, read_table, write_parquet
 
 __all__ = ["generate_facts", "write_generated"]
 
+GROUP_ROWS = 4096
+
 
 def write_generated(folder: Path, taught: Taught, placed: pl.DataFrame) -> dict[str, int]:
     """Writes the tables into `folder`; returns rows by file. Rows stand by pass, in the order in which its samples were
@@ -53,11 +55,18 @@ def _shards(results: Sequence[Result], name: str) -> Iterator[pa.Table]:
 
 
 def _written(path: Path, schema: pa.Schema, results: Sequence[Result], change: Callable[[pa.Table], pa.Table]) -> int:
+    """Writes the rows of all shards in row groups of one size, however the shards were cut; returns their number."""
     rows = 0
+    waiting = schema.empty_table()
     with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for table in _shards(results, path.stem):
-            writer.write_table(change(table).cast(schema), row_group_size=4096)
+            waiting = pa.concat_tables([waiting, change(table).cast(schema)])
             rows += len(table)
+            while len(waiting) >= GROUP_ROWS:
+                writer.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
+                waiting = waiting.slice(GROUP_ROWS)
+        if len(waiting):
+            writer.write_table(waiting.combine_chunks())
     return rows
 
 

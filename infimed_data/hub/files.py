@@ -1,4 +1,4 @@
-"""Which files of a build are published: all but the benchmarks' questions and pictures, or ids and what may be read.
+"""Which files of a build are published: all but what WITHHELD names, or ids and what may be read.
 
 Ids and digests are facts that people with their own copy of a source can use: `lock.json` and those copies build the
 same bytes again. Rows of a source whose terms allow it keep their texts; pictures are never among them.
@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,10 +19,11 @@ import pyarrow.parquet as pq
 from infimed_data.card import card_text
 from infimed_data.errors import HubError
 
-__all__ = ["WITHHELD", "Digests", "checked_files", "ids_files"]
+__all__ = ["WITHHELD", "Digests", "checked_files", "findings_left", "ids_files"]
 
-WITHHELD = ("benchmarks.parquet", "evidence.parquet")
-"""Questions and pictures of benchmarks, kept for those who judge leaks: in a training set they would be leaks."""
+WITHHELD = ("benchmarks.parquet", "evidence.parquet", "phi.parquet")
+"""Questions and pictures of benchmarks, kept for those who judge leaks: in a training set they would be leaks. And the
+places where rows may point at a person, which would lead others to them."""
 
 _IDS = (
     "uid", "source", "split", "digest", "category", "license", "images", "output", "sft_split", "sft_position",
@@ -62,11 +64,23 @@ def _again(build: Path) -> str:
     return f"remove {build} and build it again"
 
 
+def findings_left(build: Path) -> int:
+    """Findings of protected health information in texts and pictures of rows that the build kept."""
+    if not (build / "phi.parquet").exists():
+        return 0
+    found = pl.scan_parquet(build / "phi.parquet").filter(pl.col("action") == "report").select("uid", "image")
+    kept = pl.scan_parquet(build / "samples.parquet").select("uid", "images")
+    texts = found.join(kept, on="uid", how="semi")
+    pictures = found.join(kept.explode("images").drop_nulls("images"), left_on="image", right_on="images", how="semi")
+    return sum(int(part.select(pl.len()).collect().item()) for part in (texts, pictures))
+
+
 def ids_files(build: Path, closed: Collection[str], out: Path) -> dict[str, Path]:
     """Writes what may be published of a build with `closed` sources into `out`; returns the files by name.
 
     `ids` has each kept row's uid, digests and place in the outputs; `samples`, `candidates` and what else has texts
-    have the rows of the other sources alone; of the closed sources' drops and leaks the ids are left.
+    have the rows of the other sources alone; of the closed sources' drops and leaks the ids are left. The card's
+    pictures have counts only.
     """
     written = {"ids.parquet": _filtered(build / "samples.parquet", out / "ids.parquet", (), columns=_IDS)}
     for name, ids in (("drops", _DROP_IDS), ("leaks", _LEAK_IDS)):
@@ -77,7 +91,8 @@ def ids_files(build: Path, closed: Collection[str], out: Path) -> dict[str, Path
         if (build / f"{name}.parquet").exists():
             path = out / f"{name}.parquet"
             written[path.name] = _filtered(build / path.name, path, closed)
-    return {name: out / name for name, rows in written.items() if rows}
+    plots = {f"plots/{path.name}": path for path in sorted((build / "plots").glob("*.png"))}
+    return {name: out / name for name, rows in written.items() if rows} | plots
 
 
 def _filtered(

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from infimed_data.errors import HubError
-from infimed_data.hub.files import Digests, checked_files, ids_files, write_card
+from infimed_data.hub.files import Digests, checked_files, findings_left, ids_files, write_card
 from infimed_data.hub.terms import closed_sources
-from infimed_data.manifest import Manifest, load_manifest
+from infimed_data.manifest import load_manifest, portable
 from infimed_data.stats import open_build
 from infimed_data.storage.hub import hub_errors
 
@@ -45,14 +45,21 @@ def push(build: Path, repo: str, say: Say, *, ids_only: bool = False, public: bo
             f"{folder}: not pushed, as these sources may not be published: {named}; push with --ids-only, leave them "
             "out, or set `redistribute: true` on a source that you may publish and build again"
         )
-    if told := _places(manifest):
+    published, put = portable(lock["manifest"])
+    if put:
+        say(f"push    lock.json: {', '.join(f'{theirs} for {ours}' for ours, theirs in put.items())}")
+    if told := _told(published):
         say(f"warning: lock.json tells its readers of {', '.join(told)}")
+    if left := findings_left(folder):
+        say(f"warning: {left:,} findings that may point at a person are in rows that go out; look at the table phi")
+    lock = {**lock, "manifest": published}
     files, digests = checked_files(folder, lock)
     with tempfile.TemporaryDirectory(prefix="infimed-push-") as scratch, hub_errors(repo):
         repository = _Repository.open(repo, public=public)
         if ids_only:
             files, digests = ids_files(folder, closed, Path(scratch)), {}
-        files["lock.json"] = folder / "lock.json"
+        files["lock.json"] = Path(scratch) / "lock.json"
+        files["lock.json"].write_bytes(orjson.dumps(lock, option=orjson.OPT_INDENT_2))
         files["README.md"] = write_card(lock, repository.name, files, closed if ids_only else {}, Path(scratch))
         return repository.hold(files, digests, lock, say, ids_only=ids_only)
 
@@ -96,7 +103,9 @@ class _Repository:
         there = self._tree(self._head)
         self._check_ours(there, lock, ids_only=ids_only)
         changed = [name for name, path in files.items() if not _same(there.get(name), path, digests.get(name))]
-        stale = [name for name in there if name.endswith(".parquet") and name not in files]
+        stale = [
+            name for name in there if (name.endswith(".parquet") or name.startswith("plots/")) and name not in files
+        ]
         if changed or stale:
             size = sum(files[name].stat().st_size for name in changed)
             say(
@@ -156,17 +165,16 @@ class _Repository:
             raise HubError(f"{self.name}: its history holds {holds}; push {wanted} to a repository of their own")
 
 
-def _places(manifest: Manifest) -> list[str]:
-    """Places of this machine and its network that a lock names."""
-    read = (("sources", manifest.sources), ("benchmarks", manifest.benchmarks))
+def _told(plain: Mapping[str, Any]) -> list[str]:
+    """Places of this machine and its network that a published manifest names all the same, as they count."""
     return [
         *(
-            f"{k}.{name}: {r.location}"
-            for k, reads in read
-            for name, r in reads.items()
-            if Path(r.location).is_absolute()
+            f"{section}.{name}: {reads['location']}"
+            for section in ("sources", "benchmarks")
+            for name, reads in plain[section].items()
+            if "://" in reads["location"] and not reads["location"].startswith("hf://")
         ),
-        *(f"teachers.{name}: {t.base_url}" for name, t in manifest.teachers.items() if t.base_url),
+        *(f"teachers.{n}: {t['model']}" for n, t in plain["teachers"].items() if Path(t["model"]).is_absolute()),
     ]
 
 

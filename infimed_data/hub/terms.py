@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from infimed_data.adapters.catalogue import DATA_SETS, DataSet
+from infimed_data.adapters.catalogue import data_sets_like
 from infimed_data.manifest import Manifest, Source
 from infimed_data.manifest.models import CREDENTIALED_ADAPTERS
 
@@ -30,26 +29,11 @@ def _reason(name: str, source: Source) -> str | None:
     license = (source.license or "").strip()  # noqa: A001
     if _CLOSED.search(license):
         return f"its license is {license}"
-    for title, entry in _sets_of(name, source).items():
-        if not entry.redistribute:
+    for title, entry in data_sets_like(name, source.adapter, source.location, source.options).items():
+        if entry.redistribute is False:
             return f"{title}: {entry.license} does not let rows be published again"
+        if entry.redistribute is None:
+            return f"{title}: nobody says whether its rows may be published again (license: {entry.license})"
     if _NOT_STATED.fullmatch(license):
         return "no license is known"
     return None
-
-
-def _sets_of(name: str, source: Source) -> Mapping[str, DataSet]:
-    """Data sets of the catalogue that a source may be: by its repository, else by its name, else by its settings."""
-    entries = {entry.title: entry for entry in DATA_SETS.values() if entry.adapter == source.adapter}
-    if by_place := {title: e for title, e in entries.items() if _repository(source.location, e)}:
-        return by_place
-    named = {e.title: e for known, e in DATA_SETS.items() if e.title in entries and name.startswith(known)}
-    asked = {
-        t: e for t, e in entries.items() if e.options and all(source.options.get(k) == v for k, v in e.options.items())
-    }
-    return named | asked
-
-
-def _repository(location: str, entry: DataSet) -> bool:
-    places = [place.strip() for place in entry.source.split(",")]
-    return any(re.match(rf"hf://datasets/{re.escape(place)}(?:[@/]|$)", location, re.I) for place in places)

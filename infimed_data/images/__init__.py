@@ -1,11 +1,12 @@
 """Images: everything that is known about one, from a single decode, and the resize that an output may ask for."""
 
 from infimed_data.images.fitting import GreyCopy, fit, grey_copy, image_tokens, thumbnail
-from infimed_data.images.measures import Look, Measures, finish, look, measure
+from infimed_data.images.measures import SQUARE, Look, Measures, finish, look, measure, square
 from infimed_data.images.pixels import FORMATS, Canvas, blob_digest, is_deep
 
 __all__ = [
     "FORMATS",
+    "SQUARE",
     "Canvas",
     "GreyCopy",
     "Look",
@@ -18,5 +19,6 @@ __all__ = [
     "is_deep",
     "look",
     "measure",
+    "square",
     "thumbnail",
 ]

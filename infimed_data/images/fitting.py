@@ -40,20 +40,27 @@ def fit(data: bytes, *, max_pixels: int | None, window: bool, limit_pixels: int)
 
     More than `max_pixels` pixels are scaled down. With `window`, 16-bit grey and float pictures are scaled to 8 bits by
     their own range: every trainer converts to RGB, and that conversion clips them to white. JPEG stays JPEG (quality
-    95), anything else becomes PNG.
+    95), anything else becomes PNG. Raises `Reject`: `image_unreadable` or `image_too_large`.
     """
     image: Any = open_image(data, max_pixels=limit_pixels)
     large = max_pixels is not None and image.width * image.height > max_pixels
     deep = window and is_deep(image.mode)
     if not large and not deep:
         return data
+    try:
+        return _fitted(image, max_pixels if large else None, deep=deep)
+    except Exception as error:  # a decoder may raise anything on foreign bytes
+        raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
+
+
+def _fitted(image: Any, max_pixels: int | None, *, deep: bool) -> bytes:
     kind = image.format
     image = ImageOps.exif_transpose(image)
     if deep or is_deep(image.mode):
         image = to_eight_bits(image)
     elif image.mode not in ("L", "RGB", "RGBA"):
         image = canonical(image)
-    if large and max_pixels is not None:
+    if max_pixels is not None:
         scale = sqrt(max_pixels / (image.width * image.height))
         size = (max(1, floor(image.width * scale)), max(1, floor(image.height * scale)))
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -102,14 +109,14 @@ def thumbnail(data: bytes, *, side: int = 384, max_pixels: int) -> bytes:
     image: Any = open_image(data, max_pixels=max_pixels)
     try:
         image = canonical(ImageOps.exif_transpose(image))
+        if is_deep(image.mode):
+            image = to_eight_bits(image)
+        if image.mode == "RGBA":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("RGB")
+        image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=85)
     except Exception as error:  # a decoder may raise anything on foreign bytes
         raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
-    if is_deep(image.mode):
-        image = to_eight_bits(image)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
     return out.getvalue()

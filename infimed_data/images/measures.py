@@ -16,8 +16,10 @@ from infimed_data.images.pixels import Canvas, decode
 from infimed_data.images.places import pack_places
 from infimed_data.images.shrinking import luminance, shrink, shrink_to
 
-__all__ = ["Look", "Measures", "finish", "look", "measure"]
+__all__ = ["SQUARE", "Look", "Measures", "finish", "look", "measure", "square"]
 
+SQUARE = 64
+"""Pixels a side of the small copy by which pictures are first compared."""
 _REDUCED_SIDE = 256
 _SAMPLED_SIDE = 128
 _BORDER_SPAN = 12
@@ -131,6 +133,11 @@ def finish(looks: Sequence[Look]) -> list[Measures]:
         )
         for number, seen in enumerate(looks)
     ]
+
+
+def square(seen: Look) -> NDArray[np.uint8]:
+    """The whole picture on `SQUARE` x `SQUARE` pixels, whatever its shape."""
+    return np.asarray(Image.fromarray(seen.reduced).resize((SQUARE, SQUARE), Image.Resampling.BILINEAR))
 
 
 _LEVELS = np.arange(256)

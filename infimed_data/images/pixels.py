@@ -33,6 +33,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before a pixel is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
+MAX_SCANS = 200
+"""Passes over a JPEG's pixels. Ten are usual; each costs the time of a whole picture, from a few bytes."""
+_SCAN = b"\xff\xda"
 _ORIENTATION = 0x0112
 _BLOCK = 1 << 16
 """Pixels a step: what a step reads and writes stays in a core's own cache."""
@@ -71,10 +74,14 @@ class Canvas:
         size = image.width * image.height * 4
         if image.mode not in ("RGB", "RGBA") or image.format not in ("JPEG", "PNG") or size > _LARGEST_CANVAS:
             return
-        if _map_buffer is None:
+        if _map_buffer is None or not getattr(
+            image, "tile", None
+        ):  # without a tile nothing would be decoded: Pillow raises
             return
         if size > len(self._memory):
             self._memory = np.empty(size, np.uint8)
+        if image.format == "PNG":
+            self._memory[:size] = 0  # its stream may end before all rows are there, and that is no error to Pillow
         # An image over foreign memory, which Pillow itself makes for files that it maps.
         image.im = _map_buffer(self._memory[:size], image.size, "raw", 0, (image.mode, 0, 1))
         self._image = image
@@ -105,6 +112,8 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
         raise Reject("image_unreadable", f"{type(error).__name__}: not one of {', '.join(FORMATS)}") from error
     if image.width * image.height > max_pixels:
         raise Reject("image_too_large", f"{image.width}x{image.height}", f"{max_pixels} pixels")
+    if image.format in ("JPEG", "MPO") and (scans := data.count(_SCAN)) > MAX_SCANS:
+        raise Reject("image_unreadable", f"{scans} scans", f"{MAX_SCANS} scans")
     return image
 
 
@@ -155,7 +164,12 @@ def is_deep(mode: str) -> bool:
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
     """A deep picture as L, scaled by its own darkest and brightest pixel."""
-    values = np.asarray(image, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = np.asarray(image, dtype=np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():  # NaN is as dark as the darkest, infinity as bright as the brightest
+        low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
     return Image.fromarray(scaled.astype(np.uint8))

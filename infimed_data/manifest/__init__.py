@@ -24,6 +24,8 @@ from infimed_data.manifest.models import (
     Source,
     Weight,
 )
+from infimed_data.manifest.paths import portable
+from infimed_data.manifest.phi import Phi
 
 __all__ = [
     "BUDGET_FIELDS",
@@ -41,10 +43,12 @@ __all__ = [
     "Order",
     "Output",
     "Outputs",
+    "Phi",
     "Positions",
     "Reads",
     "Source",
     "Weight",
     "load_manifest",
     "place_of",
+    "portable",
 ]

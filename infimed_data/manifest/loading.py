@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from infimed_data.errors import ManifestError, did_you_mean
 from infimed_data.manifest.checks import cross_checks
 from infimed_data.manifest.models import Manifest
+from infimed_data.manifest.plain import MAX_BYTES, MAX_DEPTH, Positions, plain_yaml
+from infimed_data.showing import holds_secret
 
 __all__ = ["Positions", "load_manifest", "place_of"]
 
-Positions = dict[tuple[str | int, ...], tuple[Path, int]]
+MAX_LOCK_BYTES = 256 << 20
+"""Size of a lock that is read, most of which is the counts of a large build."""
+MAX_CHAIN = 16
+"""Manifests that extend one another."""
 
 
 def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
@@ -34,6 +36,11 @@ def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
         problems = [_problem(dict(fault), positions, path) for fault in error.errors()]
         raise ManifestError(dict.fromkeys(problems)) from None
     problems = cross_checks(manifest, lambda *loc: place_of(positions, path, *loc))
+    problems += [
+        f"{place_of(positions, path, *loc)}: {'.'.join(map(str, loc))}: holds a key, a password or a signed address, "
+        "which the build's lock would publish; allowed: the name of the variable that holds it (api_key_env, HF_TOKEN)"
+        for loc in _secrets(plain, ())
+    ]
     if problems:
         raise ManifestError(problems)
     root = Path(manifest.root)
@@ -53,8 +60,15 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], Position
     """Plain data and positions of a manifest, with what it extends merged in below it."""
     if path.resolve() in [above.resolve() for above in chain]:
         raise ManifestError([f"{path}:1: extends: a circle: {' -> '.join(str(p) for p in (*chain, path))}"])
+    if len(chain) >= MAX_CHAIN:
+        raise ManifestError([f"{chain[-1]}:1: extends: a chain of {len(chain) + 1} manifests; allowed: {MAX_CHAIN}"])
+    most = MAX_LOCK_BYTES if path.suffix == ".json" else MAX_BYTES
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise ManifestError([f"{path}:1: more than {most:,} bytes; allowed: at most that, of a manifest or a lock"])
+        text = data.decode("utf-8")
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise ManifestError([f"{path}: no such manifest{did_you_mean(path.name, names)}"]) from None
@@ -64,17 +78,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], Position
         raise ManifestError([f"{path}: cannot read: {error}"]) from None
     if path.suffix == ".json":
         return _from_lock(text, path)
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ManifestError([f"{path}:{line}: not valid YAML: {error.problem or error.context}"]) from None
-    except (YAMLError, ValueError) as error:
-        raise ManifestError([f"{path}:1: not valid YAML: {error}"]) from None
-    if not isinstance(document, CommentedMap):
-        raise ManifestError([f"{path}:1: a manifest is a mapping; allowed keys: {', '.join(Manifest.model_fields)}"])
-    positions: Positions = {}
-    plain = _plain(document, (), path, positions)
+    plain, positions = plain_yaml(text, path)
     parent = plain.get("extends")
     if parent is None:
         return plain, positions
@@ -95,10 +99,20 @@ def _rebased(target: Path, folder: Path) -> str:
 
 def _from_lock(text: str, path: Path) -> tuple[dict[str, Any], Positions]:
     try:
-        lock = orjson.loads(text)
-        return dict(lock["manifest"]), {}
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        plain = dict(orjson.loads(text)["manifest"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise ManifestError([f"{path}: not a build's lock.json"]) from None
+    if _deeper(plain, MAX_DEPTH):
+        raise ManifestError([f"{path}: its manifest is nested too deeply; allowed: {MAX_DEPTH} levels"])
+    return plain, {}
+
+
+def _deeper(plain: Any, levels: int) -> bool:
+    """Whether mappings and lists lie inside one another over more than `levels` levels."""
+    if not isinstance(plain, dict | list):
+        return False
+    within = plain.values() if isinstance(plain, dict) else plain
+    return levels == 0 or any(_deeper(value, levels - 1) for value in within)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,25 +128,15 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _plain(node: Any, loc: tuple[str | int, ...], path: Path, positions: Positions) -> Any:
-    """A YAML node as plain data, with the line of every key and item noted."""
-    if isinstance(node, CommentedMap):
-        plain: dict[str, Any] = {}
-        for key, value in node.items():
-            here = (*loc, str(key))
-            positions[here] = (path, node.lc.key(key)[0] + 1)
-            plain[str(key)] = _plain(value, here, path, positions)
-        return plain
-    if isinstance(node, CommentedSeq):
-        items = []
-        for index, value in enumerate(node):
-            positions[(*loc, index)] = (path, node.lc.item(index)[0] + 1)
-            items.append(_plain(value, (*loc, index), path, positions))
-        return items
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+def _secrets(plain: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where a manifest holds what must not be published."""
+    if isinstance(plain, str):
+        if holds_secret(plain, address=loc[-1:] in (("location",), ("base_url",))):
+            yield loc
+        return
+    if isinstance(plain, dict | list):
+        for key, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+            yield from _secrets(value, (*loc, key))
 
 
 def _tuples(plain: Any) -> Any:

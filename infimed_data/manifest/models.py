@@ -7,10 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from infimed_data.engine.settings import EngineSettings
 from infimed_data.errors import did_you_mean
 from infimed_data.manifest.generate import Difficulty, Generate
+from infimed_data.manifest.paths import paths_in
+from infimed_data.manifest.phi import Phi
 from infimed_data.manifest.records import NAME, Record
+from infimed_data.memory import LEAST_BYTES, Bytes
 from infimed_data.schema import AnswerKind, Category
+from infimed_data.storage.limits import ReadLimits
 from infimed_data.teachers.settings import Budget, Teacher
 
 __all__ = [
@@ -60,8 +65,8 @@ class Reads(Record):
     adapter: str
     """Name of an adapter; `infimed-data adapters` lists them."""
     location: str
-    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`,
-    of which the files that the adapter names are fetched."""
+    """Folder, data file, or zip/tar archive, relative to the manifest's root; or `hf://datasets/OWNER/NAME@REVISION/PATH`
+    or another URL that fsspec opens, of which the files that the adapter names are fetched."""
     split: str | tuple[str, ...] = "train"
     """Split or splits to read, by the adapter's names."""
     revision: str | None = None
@@ -322,6 +327,17 @@ class Limits(Record):
     """Encoded size."""
     max_image_pixels: int = Field(default=100_000_000, ge=1)
     """Width times height, read from the header before anything is decoded."""
+    max_row_bytes: int = Field(default=64 << 20, ge=1)
+    """A row as its file has it, in bytes; a larger one is a drop of the stage `ingest`."""
+    max_archive_members: int = Field(default=2_000_000, ge=1)
+    """Entries of a zip or tar archive."""
+    max_archive_ratio: float = Field(default=200.0, gt=0)
+    """Size of an archive's members over its own, for one that unpacks to more than 64 MiB."""
+
+    @property
+    def of_reading(self) -> ReadLimits:
+        """Those that readers of files need."""
+        return ReadLimits(self.max_row_bytes, self.max_archive_members, self.max_archive_ratio)
 
 
 class Manifest(Record):
@@ -333,11 +349,17 @@ class Manifest(Record):
     """Seeds every draw and shuffle."""
     root: str = "."
     """Folder that locations are relative to, itself relative to the manifest's folder."""
-    engine: Literal["local"] = "local"
-    """Where stages run: `local` is worker processes of this machine. No engine changes a byte of the build."""
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
+    """Where stages run: `local`, worker processes of this machine, or `ray`, with or without settings
+    (infimed_data/engine/settings.py). No engine changes a byte of the build."""
+    memory_limit: Annotated[Bytes, Field(ge=LEAST_BYTES)] | None = None
+    """Memory that a build may take, all its processes together: `4 GB`, or bytes. Work is cut finer and fewer processes
+    start where it must be; no byte of a build changes. What is kept of every row (see README) is not cut."""
     sources: Mapping[str, Source] = Field(min_length=1)
     benchmarks: Mapping[str, Benchmark] = Field(default_factory=dict)
     """Data sets that no output may have rows of; `decontaminate` says what counts as such."""
+    phi: Phi = Field(default_factory=lambda: Phi(action="off"))
+    """Protected health information: `off`, `report`, `quarantine`, or a mapping with `action` and more."""
     filters: Filters = Field(default_factory=lambda: Filters())
     dedup: Dedup = Field(default_factory=lambda: Dedup())
     decontaminate: Decontaminate = Field(default_factory=lambda: Decontaminate())
@@ -365,6 +387,16 @@ class Manifest(Record):
                 raise ValueError(f"{name!r}; allowed: letters, digits and _ . + - (a source's begins its uids)")
         return sources
 
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _named_engine(cls, given: Any) -> Any:
+        return EngineSettings.named(given)
+
+    @field_validator("phi", mode="before")
+    @classmethod
+    def _phi_by_its_action(cls, phi: Any) -> Any:
+        return {"action": phi} if isinstance(phi, str) else phi
+
     @field_validator("outputs")
     @classmethod
     def _some_output(cls, outputs: Outputs) -> Outputs:
@@ -373,19 +405,25 @@ class Manifest(Record):
         return outputs
 
     def resolved(self) -> dict[str, Any]:
-        """The manifest as plain data without root and engine: what the lock records and the build's digest covers."""
+        """The manifest as plain data without root, engine and memory limit: what the lock records."""
         plain: dict[str, Any] = self.model_dump(mode="json")
         plain.pop("root")
         plain.pop("engine")
+        plain.pop("memory_limit")
         return plain
 
     def determining(self) -> dict[str, Any]:
-        """What of it can change a byte of the outputs: not what a run may spend, nor how fast teachers are asked."""
+        """What of it can change a byte of the outputs: not what a run may spend, how fast teachers are asked, nor where
+        on a machine the files are whose content counts."""
         plain = self.resolved()
         plain.pop("budget")
+        if not self.phi.looks:
+            plain.pop("phi")
         for teacher in plain["teachers"].values():
             for name in _HOW_ASKED:
                 teacher.pop(name)
+        for holder, key, _ in paths_in(plain):
+            holder.pop(key)
         return plain
 
     @property

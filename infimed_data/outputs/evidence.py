@@ -10,13 +10,13 @@ import polars as pl
 from infimed_data.engine import Engine
 from infimed_data.manifest import Manifest
 from infimed_data.progress import Progress
-from infimed_data.schema import CONFIRMED, EVIDENCE
+from infimed_data.schema import CONFIRMED, EVIDENCE, PHI
 from infimed_data.signals import PlacedImage
 from infimed_data.storage.places import Place
 from infimed_data.storage.stages import clear_folder, read_table, write_parquet
 from infimed_data.thumbnails import ThumbnailTask, make_thumbnails
 
-__all__ = ["write_evidence", "write_lookalikes"]
+__all__ = ["write_evidence", "write_lookalikes", "write_phi"]
 
 IMAGES_A_TASK = 64
 
@@ -24,6 +24,11 @@ IMAGES_A_TASK = 64
 def write_lookalikes(folder: Path, pairs: pl.DataFrame) -> dict[str, int]:
     """Writes `lookalikes.parquet`, all pairs of pictures that were looked at; returns rows by file."""
     return {"lookalikes.parquet": write_parquet(folder / "lookalikes.parquet", pairs, CONFIRMED)}
+
+
+def write_phi(folder: Path, findings: pl.DataFrame) -> dict[str, int]:
+    """Writes `phi.parquet`, what may point at a person, masked; returns rows by file."""
+    return {"phi.parquet": write_parquet(folder / "phi.parquet", findings, PHI)}
 
 
 def write_evidence(

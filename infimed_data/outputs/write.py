@@ -162,7 +162,7 @@ def _scatter(
     tasks: list[ScatterTask] = []
     sizes: list[int] = []
     # Of the index's columns only the pass rate may have changed; what the plan has stands for what the index has.
-    changed = ["pass_rate"] if "pass_rate" in rows.columns else []
+    changed = [name for name in ("pass_rate", "withheld") if name in rows.columns]
     plan = rows.select(*_DECISIONS, *changed, *(f"to_{target}" for target in bounds))
     texts = Rationales()
     start = 0

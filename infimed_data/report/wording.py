@@ -47,6 +47,7 @@ STAGES_IN_WORDS: Mapping[str, str] = {
     "kept": "kept",
     "ingest": "rejected when read",
     "filter": "dropped by a filter",
+    "phi": "quarantined: it may say who somebody is",
     "dedup": "dropped as a duplicate",
     "decontaminate": "dropped as a leak",
     "generate": "dropped without a trace to train on",

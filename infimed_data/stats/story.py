@@ -29,6 +29,7 @@ _VERBS = {
     "ingest": "its adapter could not read it honestly",
     "filter": "a filter dropped it",
     "dedup": "it repeats another row",
+    "phi": "it may say who somebody is; its texts are in the source alone",
     "decontaminate": "it matches a benchmark row",
     "difficulty": "it teaches the model to be trained nothing",
     "generate": "it has no trace of a teacher that was accepted",

@@ -15,7 +15,7 @@ from infimed_data.stats.tables import aligned, bar, cut, shown, text_width
 
 __all__ = ["stats"]
 
-STAGES = ("ingest", "filter", "dedup", "decontaminate", "difficulty", "generate", "mix")
+STAGES = ("ingest", "filter", "phi", "dedup", "decontaminate", "difficulty", "generate", "mix")
 """Order in which drops are shown; stages not named here come last."""
 MOST_VALUES = 12
 """Values of a field that get a line of their own."""

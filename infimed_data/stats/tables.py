@@ -16,13 +16,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from infimed_data.showing import shown
+
 __all__ = ["aligned", "as_csv", "as_json", "as_table", "bar", "cut", "shown", "text_width"]
 
 MAX_CELL = 60
 """Characters of a cell of `as_table`, where no width asks for less."""
 MIN_CELL = 12
 """Narrowest that a column is made to fit a width; a row that needs more is written one column a line."""
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _JSON_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _NOT_ONE_WIDE = re.compile("[\u0300-\u1fff\u2300-\u24ff\u2600-\U0010ffff]")
 """Where characters may take two columns or none; what is outside takes one."""
@@ -68,15 +69,6 @@ def as_json(table: pa.Table) -> str:
     columns = [_values(column) for column in table.columns]
     rows = [_json({name: _plain(v) for name, v in zip(names, row, strict=True)}) for row in zip(*columns, strict=True)]
     return "[\n" + ",\n".join(rows) + "\n]" if rows else "[]"
-
-
-def shown(text: str) -> str:
-    """`text` as one line that a terminal can be given: control, format and bidirectional characters are escaped.
-
-    >>> shown("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m\\\\nb'
-    """
-    return text if text.isprintable() else "".join(map(_shown_char, text))
 
 
 def cut(text: str, width: int) -> str:
@@ -147,17 +139,6 @@ def _records(names: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
             for name, cell in zip(names, row, strict=True)
         ]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _shown_char(char: str) -> str:
-    if char.isprintable():
-        return char
-    if unicodedata.category(char) == "Zs":
-        return " "
-    code = ord(char)
-    if char in _ESCAPES:
-        return _ESCAPES[char]
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _char_width(char: str) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infimed_data.storage.stages import replacing
+
 __all__ = ["map_array", "save_array"]
 
 _SMALL_FILE = 4096
@@ -15,8 +17,8 @@ _SMALL_FILE = 4096
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes an array."""
-    with path.open("wb") as file:
+    """Writes an array whole or not at all: a worker that was given up for lost may write beside the next one."""
+    with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 

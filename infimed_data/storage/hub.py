@@ -19,11 +19,12 @@ from typing import Any
 import orjson
 
 from infimed_data.errors import HubError, InfimedError, SourceError
+from infimed_data.showing import safe
 from infimed_data.storage.places import Place
 
 __all__ = ["FetchedPlace", "HubLocation", "HubPlace", "hub_errors", "is_remote"]
 
-ALLOWED = "a local folder or file, or hf://datasets/OWNER/NAME@REVISION/PATH"
+ALLOWED = "a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL that fsspec opens (s3://, https://)"
 FETCHED_AT_ONCE = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _QUOTA = re.compile(r"quota|storage|limit|exceed|payment|too large", re.IGNORECASE)
@@ -52,8 +53,6 @@ class HubLocation:
     @classmethod
     def parse(cls, text: str, *, revision: str | None = None) -> HubLocation:
         """The parts of a location; `revision` is for one that names none. Raises `SourceError`."""
-        if not text.startswith("hf://"):
-            raise SourceError(f"{text}: not read from there; fetch it yourself; allowed: {ALLOWED}")
         from huggingface_hub import parse_hf_uri
         from huggingface_hub.errors import HfUriError
 
@@ -160,7 +159,7 @@ class FetchedPlace(Place):
         self.root, self.only, self._record, self._cache = root, only, record, cache
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FetchedPlace, (self.root, self.only, self._record, self._cache)
+        return FetchedPlace, (self.root, self.only, self._record, self._cache), {"limits": self.limits}
 
     @cached_property
     def _allowed_root(self) -> Path:
@@ -272,6 +271,6 @@ def _answered(error: Any) -> str:
 
 
 def _one_line(error: object) -> str:
-    """The message without line breaks, request ids and URLs' queries."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The message without line breaks, request ids, keys and URLs' queries."""
+    text = safe(" ".join(str(error).split())) or type(error).__name__
     return re.sub(r"\s*\(?Request ID: [^);]*\)?;?", "", text)[:300].rstrip(". ")

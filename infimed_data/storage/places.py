@@ -13,12 +13,12 @@ Nothing outside the place is ever opened: names that climb out, absolute names a
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import tarfile
+import time
 import zipfile
 import zlib
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,15 +26,25 @@ from typing import IO, NamedTuple
 
 from infimed_data.errors import SourceError, did_you_mean
 from infimed_data.schema import Reject
+from infimed_data.storage.archives import list_members, read_all, tar_stream
+from infimed_data.storage.limits import ReadLimits
 
-__all__ = ["ARCHIVES", "IMAGE_ENDINGS", "ImageFinder", "Place", "is_cell", "split_cell", "tidy_name"]
+__all__ = [
+    "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "ImageFinder", "Place", "is_cell", "refusal_of",
+    "split_cell", "tidy_name",
+]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")
 _TABLES = (".parquet", ".csv", ".tsv")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 _PLAIN_FOLDER = re.compile(r"(?:images?|imgs?|figures?|figs?|pictures?|pics?)[_-]?\d*", re.IGNORECASE)
-MAX_MEMBERS = 5_000_000
-"""An archive with more members than this is refused rather than indexed."""
+READ_FAILED = "image_read_failed"
+"""Rule of an image that the disk or the network would not give just now: nothing is concluded from it, and it is read
+again by the next run."""
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""What says that a file is not there, and will not be there when it is asked for again."""
+PAUSES_S = (0.05, 0.3)
+"""Pauses before a read that failed is tried again."""
 
 
 class CellRef(NamedTuple):
@@ -72,6 +82,8 @@ def tidy_name(name: str) -> str:
 class Place:
     """One source's root. `location` is a folder, one data file, or one zip/tar that is read as a folder."""
 
+    limits = ReadLimits()
+
     def __init__(self, location: Path, *, only: str | None = None) -> None:
         if only is None and not location.exists():
             raise SourceError(f"{location}: no such file or folder{_nearby(location)}")
@@ -81,7 +93,7 @@ class Place:
         """The one file that the location names, if it names a file."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _place, (str(self.root), self.only)
+        return _place, (str(self.root), self.only), {"limits": self.limits}
 
     @cached_property
     def _allowed_root(self) -> Path:
@@ -91,7 +103,10 @@ class Place:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """All files below the root, as sorted relative POSIX paths, without hidden files and links out of the root."""
+        """All files below the root, as sorted relative POSIX paths.
+
+        Without hidden files, links out of the root, and what is no file: a pipe would never end.
+        """
         found = []
         pending = [self.root]
         while pending:
@@ -103,12 +118,16 @@ class Place:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._allowed_root):
+                if entry.is_symlink() and not self._holds(entry.path):
                     continue
-                if entry.is_dir():
+                try:
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
+                except OSError:  # a link that leads to itself
+                    continue
+                if is_folder:
                     if not entry.is_symlink():
                         pending.append(Path(entry.path))
-                else:
+                elif is_file:
                     found.append(Path(entry.path).relative_to(self.root).as_posix())
         return tuple(sorted(found))
 
@@ -133,9 +152,14 @@ class Place:
     def path(self, name: str) -> Path:
         """The path of a plain file of this place; raises `SourceError` where it leads out of the root."""
         path = self.root / name
-        if path.is_symlink() and not path.resolve().is_relative_to(self._allowed_root):
-            raise SourceError(f"{path}: a link out of {self.root}; copy the file there")
+        if not self._holds(path):
+            how = "climbs" if ".." in PurePosixPath(name).parts or name.startswith("/") else "a link"
+            raise SourceError(f"{path}: {how} out of {self.root}; copy the file there")
         return path
+
+    def _holds(self, path: str | Path) -> bool:
+        """Whether a path lies below the root, all links followed."""
+        return Path(os.path.realpath(path)).is_relative_to(self._allowed_root)
 
     def members(self, archive: str) -> dict[str, tuple[int, int]]:
         """Members of an archive: name to (offset, size). Members that climb out are left out.
@@ -144,7 +168,13 @@ class Place:
         """
         cached: dict[str, dict[str, tuple[int, int]]] = self.__dict__.setdefault("_members", {})
         if archive not in cached:
-            cached[archive] = _archive_members(self.path(archive))
+            found: dict[str, tuple[int, int]] = {}
+            for member in list_members(self.path(archive), self.limits):
+                try:
+                    found[tidy_name(member.name)] = (member.offset, member.size)
+                except Reject:
+                    continue
+            cached[archive] = dict(sorted(found.items()))
         return cached[archive]
 
     def open_zip(self, archive: str) -> zipfile.ZipFile:
@@ -155,34 +185,55 @@ class Place:
         return cached[archive]
 
     def open_member(self, archive: str, member: str) -> IO[bytes]:
-        """A member of a zip archive, by its tidy name; the archive may spell it with backslashes or a leading dot."""
+        """A member of an archive, by its tidy name; the archive may spell it with backslashes or a leading dot."""
+        offset, size = self.members(archive)[member]
+        if archive.endswith(".tar"):
+            return tar_stream(self.path(archive), offset, size)
         opened = self.open_zip(archive)
-        return opened.open(opened.infolist()[self.members(archive)[member][0]])
+        return opened.open(opened.infolist()[offset])
 
     def read(self, ref: str, *, max_bytes: int) -> bytes:
         """The bytes of a file or an archive member.
 
-        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read.
+        Raises `Reject` (`image_missing`, `image_too_large`, `image_unreadable`) for what cannot be read, and of the
+        rule `READ_FAILED` for what could not be read now, after some tries.
         """
+        for pause_s in (*PAUSES_S, None):
+            try:
+                return self._bytes(ref, max_bytes)
+            except Reject:
+                raise
+            except KeyError as error:
+                raise Reject("image_missing", ref) from error
+            except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+                refusal = refusal_of(error, ref)
+                if refusal.rule != READ_FAILED or pause_s is None:
+                    raise refusal from error
+                time.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+    def _bytes(self, ref: str, max_bytes: int) -> bytes:
         archive, bang, member = ref.partition("!")
-        try:
-            if not bang:
-                path = self.path(ref)
-                size = path.stat().st_size
-                _check_size(size, max_bytes)
-                return path.read_bytes()
-            offset, size = self.members(archive)[member]
-            _check_size(size, max_bytes)
-            if archive.endswith(".tar"):
-                with self.path(archive).open("rb") as file:
-                    file.seek(offset)
-                    return file.read(size)
-            with self.open_member(archive, member) as stream:
-                return stream.read()
-        except (FileNotFoundError, KeyError, IsADirectoryError) as error:
-            raise Reject("image_missing", ref) from error
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-            raise Reject("image_unreadable", f"{type(error).__name__}: {error}") from error
+        if not bang:
+            with self.path(ref).open("rb") as file:
+                _check_size(os.fstat(file.fileno()).st_size, max_bytes)
+                data = file.read(max_bytes + 1)  # it may grow while it is read
+                _check_size(len(data), max_bytes)
+                return data
+        _, size = self.members(archive)[member]
+        _check_size(size, max_bytes)
+        with self.open_member(archive, member) as stream:
+            return read_all(stream, size)
+
+
+def refusal_of(error: Exception, what: str) -> Reject:
+    """Why an image that could not be read is refused: it is not there, it is damaged, or it was not given just now."""
+    number = getattr(error, "errno", None)
+    if number in _GONE:
+        return Reject("image_missing", what)
+    if number is not None:
+        return Reject(READ_FAILED, f"{os.strerror(number)}: {what}", "the same command reads it again")
+    return Reject("image_unreadable", f"{type(error).__name__}: {error}")
 
 
 def _place(root: str, only: str | None) -> Place:
@@ -203,37 +254,6 @@ def _nearby(location: Path) -> str:
     if not parent.is_dir():
         return f" (nor the folder {parent})"
     return did_you_mean(location.name, (p.name for p in parent.iterdir()))
-
-
-def _archive_members(path: Path) -> dict[str, tuple[int, int]]:
-    """Members of a zip or tar with safe names, in sorted order."""
-    found: dict[str, tuple[int, int]] = {}
-    try:
-        for name, offset, size in _raw_members(path):
-            if len(found) > MAX_MEMBERS:
-                raise SourceError(f"{path}: more than {MAX_MEMBERS:,} members; split the archive or unpack it")
-            try:
-                found[name if tidy_name(name) == name else tidy_name(name)] = (offset, size)
-            except Reject:
-                continue
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
-        raise SourceError(f"{path}: not a readable archive ({error}); fetch it again") from error
-    return dict(sorted(found.items()))
-
-
-def _raw_members(path: Path) -> Iterator[tuple[str, int, int]]:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            for position, info in enumerate(archive.infolist()):
-                if not info.is_dir():
-                    yield info.filename, position, info.file_size
-        return
-    with tarfile.open(path, "r:") as archive:
-        for member in archive:
-            if member.isreg():
-                yield member.name, member.offset_data, member.size
-        if 0 < path.stat().st_size - archive.offset < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("cut off inside a member's header")
 
 
 class ImageFinder:

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
@@ -30,13 +30,18 @@ from infimed_data.errors import StorageError, disk_error
 __all__ = [
     "Fingerprints",
     "Stage",
+    "Watcher",
+    "Written",
     "atomic_write",
     "code_digest",
     "key_of",
     "locked",
     "read_table",
+    "replacing",
+    "watching",
     "write_parquet",
     "write_table",
+    "written_files",
 ]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -61,19 +66,48 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()
 
 
+Written = tuple[Path, int]
+"""A file that was written whole, and its size."""
+_watched: list[Written] | None = None
+
+
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a temporary path; on leaving without an error it is flushed to disk and renamed to `path`."""
+def written_files() -> Iterator[list[Written]]:
+    """Gives a list that fills with the files that this process finishes writing: what another machine has to see."""
+    global _watched
+    found: list[Written] = []
+    _watched = found
+    try:
+        yield found
+    finally:
+        _watched = None
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool) -> Iterator[Path]:
+    """Gives a temporary path; on leaving without an error it is renamed to `path`, and flushed to disk if `durable`."""
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
         temporary.replace(path)
-    except OSError as error:
-        raise disk_error(error, f"writing {path.name} in {path.parent}:") from error
+        if _watched is not None:
+            _watched.append((path, size))
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Gives a temporary path; on leaving without an error it is flushed to disk and renamed to `path`."""
+    try:
+        with replacing(path, durable=True) as temporary:
+            yield temporary
+    except OSError as error:
+        raise disk_error(error, f"writing {path.name} in {path.parent}:") from error
 
 
 def write_table(path: Path, batches: Iterator[pa.RecordBatch] | pa.Table, schema: pa.Schema) -> int:
@@ -126,6 +160,31 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+class Watcher(Protocol):
+    """Somebody who wants to know what stages do."""
+
+    def entering(self, stage: Stage) -> None:
+        """Before a stage is looked at; what it raises keeps the stage from running."""
+        ...
+
+    def finished(self, stage: Stage, facts: Mapping[str, Any]) -> None:
+        """After a stage has run."""
+        ...
+
+
+_watchers: list[Watcher] = []
+
+
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Has `watcher` told of every stage of this process until left: to measure them, or to see what would run."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
 class Stage:
     """One stage's folder under its key."""
 
@@ -149,6 +208,8 @@ class Stage:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Holds the stage's lock, with leftovers of killed runs swept away."""
+        for watcher in _watchers:
+            watcher.entering(self)
         with locked(self.folder / ".lock"):
             for leftover in self.folder.glob(".tmp-*"):
                 leftover.unlink(missing_ok=True)
@@ -158,6 +219,8 @@ class Stage:
         """Writes the completion marker, last of all."""
         with atomic_write(self._done) as temporary:
             temporary.write_bytes(orjson.dumps(dict(facts), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        for watcher in _watchers:
+            watcher.finished(self, facts)
         return dict(facts)
 
 

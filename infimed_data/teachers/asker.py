@@ -83,7 +83,7 @@ class Asker:
     @property
     def window(self) -> int:
         """Candidates that should be asked for at once: enough to keep the teacher busy, and no more."""
-        return 4 * self.teacher.max_in_flight
+        return 4 * self.teacher.max_in_flight * self._backend.copies
 
     async def __call__(self, prompt: Prompt, index: int) -> Completion:
         """See `Ask`. Candidates of one prompt that are asked for together go out as one request where that is honoured.
@@ -203,7 +203,7 @@ class Asker:
         answers = [
             (key, found) for (_, key), found in zip(served, outcomes.found, strict=True) if isinstance(found, Answer)
         ]
-        if answers and self._cache is not None:
+        if answers and self._cache is not None and not self._backend.keeps:
             await self._cache.keep(answers)
         for (index, key), found in zip(served, outcomes.found, strict=True):
             if isinstance(found, Answer):
@@ -300,18 +300,19 @@ async def open_teacher(
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
     grace_s: float = GRACE_S,
+    open_: Callable[..., Backend] = open_backend,
 ) -> AsyncIterator[Asker]:
     """An `Ask` for one teacher. `cache` is left open; None remembers nothing (`replay` never does). Teachers that are
     given one `Purse` spend one budget together.
 
     With `private_only` a teacher outside the private network is refused. Raises `TeacherError` before anything is sent
     for a missing key, price or package. When left, answers on their way are waited for: all of them, or up to `grace_s`
-    after Ctrl-C.
+    after Ctrl-C. `open_` opens another backend than the teacher's own, such as workers of a cluster that share it.
     """
     busy: set[object] = set()
     free = teacher.backend == "replay" or budget is None
     meter = Meter(Budget() if free or budget is None else budget, teacher.price, model=teacher.name)
-    backend = open_backend(teacher, images, busy, private_only=private_only, environ=environ)
+    backend = open_(teacher, images, busy, private_only=private_only, environ=environ)
     asker = Asker(teacher, backend, None if teacher.backend == "replay" else cache, meter, busy)
     interrupted = False
     try:

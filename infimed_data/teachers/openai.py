@@ -12,6 +12,7 @@ import orjson
 
 from infimed_data.errors import TeacherError
 from infimed_data.schema import Reject
+from infimed_data.showing import keep_secret, without_secrets
 from infimed_data.teachers.cache import Answer
 from infimed_data.teachers.chat import chat_messages, text_bytes
 from infimed_data.teachers.contract import Prompt
@@ -38,6 +39,8 @@ class Served:
     """Asks one server. `busy` holds the tasks that must not be cut short: their answer is on its way."""
 
     name = "openai"
+    keeps = False
+    copies = 1
 
     def __init__(
         self, teacher: Teacher, images: Images, busy: set[Any], *, private_only: bool, environ: Mapping[str, str]
@@ -215,7 +218,7 @@ class Served:
         return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
 
     def _scrubbed(self, line: str) -> str:
-        return line.replace(self._key, "***") if self._key else line
+        return without_secrets(line.replace(self._key, "***") if self._key else line)
 
     def _hint(self, response: Response) -> str:
         if response.status in (401, 403):
@@ -223,7 +226,9 @@ class Served:
         if response.status == 404:
             return f"; model {self._teacher.model!r} at {self.server}{_PATH}"
         if 300 <= response.status < 400:
-            return f"; it points to {response.headers.get('location', 'nowhere')}; give that as base_url"
+            return (
+                f"; it points to {self._scrubbed(response.headers.get('location', 'nowhere'))}; give that as base_url"
+            )
         return ""
 
 
@@ -236,6 +241,7 @@ def _key(teacher: Teacher, environ: Mapping[str, str] = os.environ) -> str:
         raise TeacherError(f"{teacher.base_url}: the environment variable {name} (api_key_env) is not set")
     if not key.isascii() or not key.isprintable():
         raise TeacherError(f"{teacher.base_url}: the key in {name} holds characters that no key has; copy it again")
+    keep_secret(key)
     return key
 
 

@@ -6,13 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from infimed_data.errors import TeacherError
 from infimed_data.teachers.cache import Answer
 from infimed_data.teachers.contract import Prompt
 
-__all__ = ["Backend", "Failure", "Images", "Outcomes"]
+__all__ = ["Backend", "Failure", "Images", "ModelDiedError", "Outcomes"]
 
 Images = Callable[[str], bytes]
 """Encoded bytes of a picture by its digest. May raise `Reject`; called in a thread of its own."""
+
+
+class ModelDiedError(TeacherError):
+    """A model in a process of ours that had been loaded and is gone; another copy may be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class Backend(Protocol):
     """Who answers, for refusals; empty where nobody can refuse."""
     choices: bool | None
     """Whether one request can bring several candidates; None while that is not known."""
+    keeps: bool
+    """Whether answers are in the request cache when they come back."""
+    copies: int
+    """Copies of the model, each of which takes `max_in_flight` candidates; 1 for a server."""
     closing: bool
     """Set when the run ends: nothing further is begun."""
 

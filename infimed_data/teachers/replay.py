@@ -56,6 +56,8 @@ class Replayed:
     """Gives what the file has."""
 
     name = "replay"
+    keeps = False
+    copies = 1
     server = ""
     choices: bool | None = True
     closing = False

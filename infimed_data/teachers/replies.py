@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from infimed_data.showing import without_secrets
+
 __all__ = ["Choice", "Reply", "answer_entropy", "entropy_of", "error_line", "folded", "read_reply"]
 
 
@@ -165,6 +167,6 @@ def error_line(body: bytes) -> str:
                 said = f"{said} ({code})"
         said = said if isinstance(said, str) else orjson.dumps(said).decode()
     except orjson.JSONDecodeError:
-        said = body[:400].decode("utf-8", "replace")
-    line = " ".join(str(said).split())
+        said = body[:4000].decode("utf-8", "replace")
+    line = without_secrets(" ".join(str(said).split()))  # before it is cut: half of a key is no key that is known
     return line if len(line) <= 200 else line[:197] + "..."

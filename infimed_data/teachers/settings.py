@@ -57,6 +57,15 @@ class VllmEngine(_Record):
     engine_args: Mapping[str, Any] = Field(default_factory=dict)
     """Further arguments of `vllm.LLM`, such as `enforce_eager: true`."""
 
+    @field_validator("engine_args")
+    @classmethod
+    def _no_foreign_code(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if given.get("trust_remote_code"):
+            raise ValueError(
+                "trust_remote_code: code of a model's repository is never run; allowed: models of vLLM's own"
+            )
+        return given
+
 
 class Teacher(_Record):
     """One model, and how it is reached."""

@@ -20,7 +20,7 @@ from infimed_data.teachers.cache import Answer
 from infimed_data.teachers.chat import chat_messages
 from infimed_data.teachers.contract import Prompt
 from infimed_data.teachers.keys import sampling_of
-from infimed_data.teachers.outcomes import Images, Outcomes
+from infimed_data.teachers.outcomes import Images, ModelDiedError, Outcomes
 from infimed_data.teachers.replies import answer_entropy, entropy_of, folded
 from infimed_data.teachers.settings import Teacher
 
@@ -68,6 +68,8 @@ class InProcess:
     """Asks a model in this process. What is asked while a batch runs makes the next batch."""
 
     name = "vllm"
+    keeps = False
+    copies = 1
     server = "vllm"
     choices: bool | None = True
 
@@ -127,7 +129,8 @@ class InProcess:
                     self._engine = self._load(self._teacher)
                 found = self._answers(self._engine, batch)
             except Exception as error:
-                found = [TeacherError(f"vLLM, {self._teacher.model}: {_one_line(error)}")] * len(batch)
+                kind = TeacherError if self._engine is None else ModelDiedError
+                found = [kind(f"vLLM, {self._teacher.model}: {_one_line(error)}")] * len(batch)
             try:
                 loop.call_soon_threadsafe(self._deliver, batch, found)
             except RuntimeError:  # the loop is gone, and with it whoever waited

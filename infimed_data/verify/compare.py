@@ -194,7 +194,8 @@ class Run(NamedTuple):
         """Position in `joined` of `wanted` (joined itself) as whole words, from `start` on; -1 where there is none."""
         at = self.joined.find(wanted, start)
         while at >= 0 and not self._whole(at, at + len(wanted)):
-            at = self.joined.find(wanted, at + 1)
+            # To where a word may begin: within a long run of one character, each step would compare all of `wanted`.
+            at = self.joined.find(wanted, self._next_start(at + 1))
         return at
 
     def position(self, at: int) -> int:
@@ -211,9 +212,18 @@ class Run(NamedTuple):
         ends = [*self.starts[1:], len(self.joined)] if self.starts else []
         return (self.joined[start:end] for start, end in zip(self.starts, ends, strict=True))
 
+    def _next_start(self, at: int) -> int:
+        """The first position from `at` on where a whole word may begin; the end of `joined` where there is none."""
+        while at < len(self.joined) and not self._begins(at):
+            at += 1
+        return at
+
+    def _begins(self, at: int) -> bool:
+        return not at or not _binds(self.joined[at - 1], self.joined[at]) or self._starts_word(at)
+
     def _whole(self, start: int, end: int) -> bool:
         joined = self.joined
-        if start and _binds(joined[start - 1], joined[start]) and not self._starts_word(start):
+        if not self._begins(start):
             return False
         if end == len(joined) or self._starts_word(end):
             return True

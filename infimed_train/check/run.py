@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from infimed_train.check.dry_step import dry_step
 from infimed_train.check.lengths import histogram, quantiles
 from infimed_train.check.memory import memory_lines
 from infimed_train.check.versions import version_problems
-from infimed_train.config import Data, EvalConfig, GrpoConfig, Loaded, SftConfig, trl_config
+from infimed_train.config import Benchmark, Data, EvalConfig, GrpoConfig, Loaded, SftConfig, trl_config
 from infimed_train.config.trl_arguments import DEFAULTS
 from infimed_train.data import Lengths, Rows, load_rows, measure, weighted
 from infimed_train.errors import TrainError
+from infimed_train.evaluate.in_process import MISSING
 from infimed_train.evaluate.items import load_items
 from infimed_train.evaluate.prompts import load_prompts
 from infimed_train.grpo import grpo_rows
@@ -96,6 +97,8 @@ def _training(loaded: Loaded, config: SftConfig | GrpoConfig, found: _Findings, 
     longest = 0
     for name, data in _data_of(config).items():
         longest = max(longest, _rows(loaded, config, name, data, processor, shape, found))
+    if isinstance(config, SftConfig) and config.gate is not None:
+        _questions("gate", config.gate, config.gate.prompt or "direct", loaded.place("gate"), found)
     if shape is not None and longest:
         if isinstance(config, GrpoConfig):
             longest += int(given.get("max_completion_length") or 0)
@@ -168,7 +171,10 @@ def _rows(
     keep = np.ones(len(rows), dtype=bool) if config.max_tokens is None else lengths.total <= config.max_tokens
     found.note(quantiles("tokens of a row" if lengths.completion.any() else "tokens of a prompt", lengths.total))
     found.note(*histogram(lengths.total, limit=config.max_tokens))
-    found.note(quantiles("image tokens of a row with images", lengths.image[lengths.image > 0]))
+    pictured = lengths.image[lengths.image > 0]
+    found.note(quantiles("image tokens of a row with images", pictured))
+    if len(pictured):
+        found.note(*histogram(pictured, limit=None))
     if lengths.completion.any():
         found.note(quantiles("tokens of a completion", lengths.completion))
     over = int((~keep).sum())
@@ -222,17 +228,21 @@ def _audit(config: GrpoConfig, rows: Rows, found: _Findings) -> None:
             found.note(f"{kind}: always answering {answer!r} is right {share:.0%} of the time")
 
 
+def _questions(name: str, benchmark: Benchmark, prompt: str, where: str, found: _Findings) -> None:
+    items = found.attempt(lambda: load_items(name, benchmark, where=where))
+    if items is not None:
+        found.good(f"{name}: {len(items.items)} questions ({items.digest}); {items.left_out} conversations left out")
+    found.attempt(lambda: load_prompts(prompt, where=where))
+
+
 def _evaluation(loaded: Loaded, config: EvalConfig, found: _Findings) -> None:
     for name, benchmark in config.benchmarks.items():
         where = loaded.place("benchmarks", name, "path")
-        items = found.attempt(partial(load_items, name, benchmark, where=where))
-        if items is not None:
-            found.good(
-                f"{name}: {len(items.items)} questions ({items.digest}); {items.left_out} conversations left out"
-            )
-        found.attempt(partial(load_prompts, benchmark.prompt or config.prompt, where=where))
+        _questions(name, benchmark, benchmark.prompt or config.prompt, where, found)
     if config.server is not None:
         return
+    if config.vllm is not None and find_spec("vllm") is None:
+        found.bad(f"{loaded.place('vllm')}: {MISSING}")
     model = str(config.model)
     processor = found.attempt(
         lambda: load_processor(model, revision=config.revision, pixels=config.pixels, where=loaded.place("model"))

@@ -7,6 +7,7 @@ from infimed_train.config.models import (
     Data,
     Difficulty,
     EvalConfig,
+    Gate,
     GrpoConfig,
     Hardware,
     Lora,
@@ -17,6 +18,7 @@ from infimed_train.config.models import (
     SftConfig,
     Tower,
     TrainConfig,
+    Vllm,
 )
 from infimed_train.config.trl_arguments import trl_config
 
@@ -26,6 +28,7 @@ __all__ = [
     "Data",
     "Difficulty",
     "EvalConfig",
+    "Gate",
     "GrpoConfig",
     "Hardware",
     "Loaded",
@@ -37,6 +40,7 @@ __all__ = [
     "SftConfig",
     "Tower",
     "TrainConfig",
+    "Vllm",
     "load_config",
     "ready_configs",
     "trl_config",

@@ -165,8 +165,8 @@ def _plain(node: Any, loc: Key, path: Path, positions: dict[Key, str]) -> Any:
 
 
 def _tuples(plain: Any, loc: Key = ()) -> Any:
-    """Lists as tuples, which strict records take; TRL's arguments stay as they are."""
-    if loc[-1:] == ("trl",):
+    """Lists as tuples, which strict records take; TRL's and vLLM's arguments stay as they are."""
+    if loc[-1:] in (("trl",), ("engine_args",)):
         return plain
     if isinstance(plain, list):
         return tuple(_tuples(item, (*loc, index)) for index, item in enumerate(plain))

@@ -16,6 +16,7 @@ __all__ = [
     "Data",
     "Difficulty",
     "EvalConfig",
+    "Gate",
     "GrpoConfig",
     "Hardware",
     "Lora",
@@ -26,6 +27,7 @@ __all__ = [
     "SftConfig",
     "Tower",
     "TrainConfig",
+    "Vllm",
 ]
 
 Tower = Literal["vision", "projector", "language"]
@@ -157,17 +159,58 @@ class TrainConfig(_Record):
     """Arguments of TRL's own configuration class."""
 
 
+class Benchmark(_Record):
+    """A build to be asked: `data` as in training, its `sft` output holding every row's images."""
+
+    path: str
+    output: str = Field(default="sft", pattern=_NAME)
+    split: str = Field(default="train", pattern=_NAME)
+    """Split of the build, not of the data set that it was made from."""
+    revision: str | None = None
+    prompt: str | None = None
+    """Prompts of this benchmark, where they differ from the evaluation's."""
+    max_rows: int | None = Field(default=None, gt=0)
+
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+
+class Gate(Benchmark):
+    """Questions that the model is asked before and after SFT, in the same words, greedily; none may be trained on."""
+
+    split: str = Field(default="validation", pattern=_NAME)
+    prompt: str | None = "reasoning"
+    """`direct`, `reasoning`, or a file: the words in which the model will be asked later."""
+    max_rows: int | None = Field(default=300, gt=0)
+    max_new_tokens: int = Field(default=512, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    dtype: Dtype = "bfloat16"
+    stop: bool = False
+    """End with an error where the model became worse (p < 0.05), so that a script does not go on with it."""
+
+
 class SftConfig(TrainConfig):
     """Supervised fine-tuning; the loss is taken on completions only."""
 
     task: Literal["sft"]
     phases: Mapping[str, Phase] = Field(default_factory=dict)
     """Trainings in sequence, each from the model of the one before; their `data` stands in for `data`."""
+    gate: Gate | None = None
+    """Says what the training did to answers that it was not trained on."""
 
     @model_validator(mode="after")
-    def _whole_models(self) -> SftConfig:
-        if self.phases and self.lora is not None:
-            raise ValueError("phases pass on whole models, an adapter is none; allowed: phases without lora")
+    def _unseen(self) -> SftConfig:
+        trained = [phase.data for phase in self.phases.values()] or [self.data]
+        for data in trained:
+            if self.gate and (data.path, data.output, data.split) == (
+                self.gate.path,
+                self.gate.output,
+                self.gate.split,
+            ):
+                raise ValueError(
+                    f"gate asks the rows that are trained on ({data.path} {data.output}/{data.split}); "
+                    "allowed: another split or build"
+                )
         return self
 
 
@@ -192,17 +235,16 @@ class Server(_Record):
     timeout_s: float = Field(default=300.0, gt=0)
 
 
-class Benchmark(_Record):
-    """A build to be asked: `data` as in training, its `sft` output holding every row's images."""
+class Vllm(_Record):
+    """vLLM in this process."""
 
-    path: str
-    output: str = Field(default="sft", pattern=_NAME)
-    split: str = Field(default="train", pattern=_NAME)
-    """Split of the build, not of the data set that it was made from."""
-    revision: str | None = None
-    prompt: str | None = None
-    """Prompts of this benchmark, where they differ from the evaluation's."""
-    max_rows: int | None = Field(default=None, gt=0)
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs that share the model."""
+    gpu_memory_utilization: Share = 0.9
+    max_model_len: int | None = Field(default=None, gt=0)
+    """Longest prompt and answer together, in tokens; the model's own where it is not given."""
+    engine_args: Mapping[str, Any] = Field(default_factory=dict)
+    """Further arguments of `vllm.LLM`."""
 
 
 class EvalConfig(_Record):
@@ -216,6 +258,8 @@ class EvalConfig(_Record):
     revision: str | None = None
     server: Server | None = None
     """Ask this server in place of loading `model`."""
+    vllm: Vllm | None = None
+    """Load `model` with vLLM in place of transformers; `{}` takes its defaults."""
     benchmarks: Mapping[str, Benchmark] = Field(min_length=1)
     prompt: str = "direct"
     """`direct`, `reasoning`, or a YAML file laid out like infimed_train/prompts/direct.yaml."""
@@ -226,7 +270,7 @@ class EvalConfig(_Record):
     temperature: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=8, gt=0)
     """Rows generated together where the model is loaded here."""
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    dtype: Dtype = "bfloat16"
     rel_tol: Share = 0.0
     seed: int = 0
     resamples: int = Field(default=2000, ge=100)
@@ -238,6 +282,8 @@ class EvalConfig(_Record):
     def _somebody_answers(self) -> EvalConfig:
         if self.model is None and self.server is None:
             raise ValueError("nobody to ask; give `model` (a folder or Hub name) or `server`")
+        if self.vllm is not None and self.server is not None:
+            raise ValueError("vllm and server; give one of them")
         return self
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from infimed_train.config import EvalConfig
 from infimed_train.errors import TrainError
 from infimed_train.evaluate.journal import Answer
 from infimed_train.evaluate.served import Asked
+from infimed_train.model import base_of
 
 __all__ = ["Local"]
 
@@ -27,10 +25,8 @@ class Local:
         assert config.model is not None
         self._config, self._processor = config, processor
         self._processor.tokenizer.padding_side = "left"
-        adapter = Path(config.model) / "adapter_config.json"
-        name, revision = config.model, config.revision
-        if adapter.is_file():
-            name, revision = str(orjson.loads(adapter.read_bytes())["base_model_name_or_path"]), None
+        name = base_of(config.model)
+        revision = config.revision if name == config.model else None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = getattr(torch, config.dtype)
         try:
@@ -38,7 +34,7 @@ class Local:
         except (OSError, ValueError, KeyError) as error:
             line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise TrainError(f"{where}: {name}: does not load ({line[:200]})") from None
-        if adapter.is_file():
+        if name != config.model:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, config.model)
@@ -47,7 +43,12 @@ class Local:
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {processor.tokenizer.eos_token_id}
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Lets go of the model, whose memory a training may need next."""
+        import torch
+
+        del self._model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def ask(self, asked: Sequence[Asked]) -> Iterator[dict[str, Answer]]:
         """Answers by key, the batch as a whole."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,20 +20,22 @@ import xxhash
 
 from infimed_train.config import EvalConfig, Loaded
 from infimed_train.errors import TrainError, storage_error
+from infimed_train.evaluate.comparison import differences
+from infimed_train.evaluate.in_process import InProcess
 from infimed_train.evaluate.items import Item, Items, load_items
 from infimed_train.evaluate.journal import Answer, Journal
 from infimed_train.evaluate.local import Local
 from infimed_train.evaluate.prompts import Prompts, load_prompts
 from infimed_train.evaluate.scoring import PREDICTIONS, average, predictions, summarise
 from infimed_train.evaluate.served import Asked, Served
-from infimed_train.evaluate.statistics import Difference, paired
 from infimed_train.evaluate.tables import as_csv, as_markdown, compared
 from infimed_train.model import load_processor, pixel_limits
-from infimed_train.runs import evaluation_card, pixels_of_run
+from infimed_train.runs import evaluation_card, lineage_of, pixels_of_run
 
-__all__ = ["compare", "evaluate"]
+__all__ = ["evaluate"]
 
 Say = Callable[[str], None]
+Answerer = Local | Served | InProcess
 
 
 def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
@@ -72,7 +73,7 @@ def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
     journal = Journal(folder / "answers.jsonl")
     who = _who(config)
     rows: dict[str, list[dict[str, Any]]] = {}
-    answerer: Local | Served | None = None
+    answerer: Answerer | None = None
     try:
         for items in benchmarks:
             if items.left_out:
@@ -90,45 +91,17 @@ def evaluate(loaded: Loaded, say: Say, *, fresh: bool = False) -> str:
             answerer.close()
     card = evaluation_card(identity={"who": who}, config=config.model_dump(mode="json"))
     card |= {"task": "eval", "pixels": pixels, "data": {items.name: items.digest for items in benchmarks}}
+    card |= {"trained_on": lineage_of(config.model)}
     card |= {"prompts": {name: {"name": p.name, "digest": p.digest} for name, p in prompts.items()}}
     return _report(config, folder, rows, card)
 
 
-def _answerer(loaded: Loaded, config: EvalConfig, processor: Any) -> Local | Served:
+def _answerer(loaded: Loaded, config: EvalConfig, processor: Any) -> Answerer:
     if config.server is not None:
         return Served(config, where=loaded.place("server"))
+    if config.vllm is not None:
+        return InProcess(config, processor, where=loaded.place("vllm"))
     return Local(config, processor, where=loaded.place("model"))
-
-
-def compare(first: Path, second: Path, *, resamples: int) -> str:
-    """Two evaluations side by side, row by row."""
-    differences = _differences(first, second, resamples=resamples)
-    return compared(differences, first=str(first), second=str(second))
-
-
-def _differences(first: Path, second: Path, *, resamples: int) -> dict[str, Difference]:
-    tables = []
-    for folder in (first, second):
-        file = folder / "predictions.parquet"
-        if not file.is_file():
-            raise TrainError(f"{folder}: no predictions.parquet; give the folder of a finished evaluation")
-        rows = pq.read_table(file, columns=["benchmark", "uid", "cluster", "outcome"]).to_pylist()
-        tables.append({(row["benchmark"], row["uid"]): row for row in rows})
-    one, other = tables
-    found: dict[str, Difference] = {}
-    for name in dict.fromkeys(benchmark for benchmark, _ in one):
-        both = [
-            key
-            for key in one
-            if key[0] == name and key in other and "unverifiable" not in (one[key]["outcome"], other[key]["outcome"])
-        ]
-        if both:
-            right = [np.array([table[key]["outcome"] == "correct" for key in both], dtype=float) for table in tables]
-            clusters = np.array([one[key]["cluster"] for key in both])
-            found[name] = paired(right[0], right[1], clusters, resamples=resamples, seed=0)
-    if not found:
-        raise TrainError(f"{first} and {second} have no row in common that both decided")
-    return found
 
 
 def _report(config: EvalConfig, folder: Path, rows: dict[str, list[dict[str, Any]]], card: dict[str, Any]) -> str:
@@ -145,9 +118,9 @@ def _report(config: EvalConfig, folder: Path, rows: dict[str, list[dict[str, Any
         pq.write_table(table, partial)
         partial.replace(folder / "predictions.parquet")
         if config.against is not None:
-            differences = _differences(Path(config.against), folder, resamples=config.resamples)
-            text += "\n\n" + compared(differences, first=config.against, second=str(folder))
-            results["against"] = {name: found._asdict() for name, found in differences.items()}
+            found_apart = differences(Path(config.against), folder, resamples=config.resamples)
+            text += "\n\n" + compared(found_apart, first=config.against, second=str(folder))
+            results["against"] = {name: found._asdict() for name, found in found_apart.items()}
         for name, content in (
             ("results.md", text + "\n"),
             ("results.csv", as_csv(scores)),
@@ -163,7 +136,7 @@ def _report(config: EvalConfig, folder: Path, rows: dict[str, list[dict[str, Any
 
 
 def _ask(
-    answerer: Local | Served,
+    answerer: Answerer,
     items: Items,
     keys: Sequence[str],
     batches: Sequence[Sequence[int]],
@@ -191,10 +164,11 @@ def _ask(
 
 
 def _batches(keys: Sequence[str], config: EvalConfig, journal: Journal) -> list[list[int]]:
-    """Positions to ask for, together. A model's batches are the same whatever is answered already: padding counts."""
-    size = config.batch_size if config.server is None else 256
+    """Positions to ask for, together. Those of transformers are the same whatever is answered: padding counts."""
+    padded = config.server is None and config.vllm is None
+    size = config.batch_size if padded else 256
     batches = [list(range(start, min(start + size, len(keys)))) for start in range(0, len(keys), size)]
-    if config.server is None:
+    if padded:
         return [batch for batch in batches if any(keys[i] not in journal.answers for i in batch)]
     missing = [[i for i in batch if keys[i] not in journal.answers] for batch in batches]
     return [batch for batch in missing if batch]
@@ -220,7 +194,8 @@ def _who(config: EvalConfig) -> str:
     folder = Path(str(config.model))
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
     stamp = orjson.dumps([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files])
-    return f"{config.model} {config.revision} {xxhash.xxh3_64_hexdigest(stamp)} {config.dtype} {config.batch_size}"
+    how = f"vllm {orjson.dumps(config.vllm.engine_args).decode()}" if config.vllm else str(config.batch_size)
+    return f"{config.model} {config.revision} {xxhash.xxh3_64_hexdigest(stamp)} {config.dtype} {how}"
 
 
 def _same_pixels(config: EvalConfig, pixels: Any, where: str) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from infimed_train.errors import TrainError
 
-__all__ = ["evaluation_card", "peak_flops", "pixels_of_run", "training_card"]
+__all__ = ["evaluation_card", "lineage_of", "peak_flops", "pixels_of_run", "training_card"]
 
 PACKAGES = (
     *("infimed-toolkit", "torch", "torchvision", "transformers", "trl", "accelerate", "peft", "datasets"),
@@ -46,14 +46,34 @@ def peak_flops(name: str) -> float | None:
 
 def pixels_of_run(model: str) -> dict[str, int | None] | None:
     """Pixel limits that the model was trained with, by the card in its folder or beside it; None without a card."""
+    pixels = (_card_of(model, "pixels") or {}).get("pixels")
+    return None if pixels is None else dict(pixels)
+
+
+def lineage_of(model: str | None) -> list[str]:
+    """What rows the model was trained on, by the cards of its run and of those before it; the last training first."""
+    found: list[str] = []
+    seen: set[str] = set()
+    while model is not None and model not in seen:
+        seen.add(model)
+        card = _card_of(model, "data")
+        if card is None:
+            break
+        found.append(str(card["data"]))
+        model = (card.get("config") or {}).get("model")
+    return found
+
+
+def _card_of(model: str, wanted: str) -> dict[str, Any] | None:
+    """The card in the model's folder or beside it that says `wanted`; None without one."""
     for file in (Path(model) / "run.json", Path(model).parent / "run.json"):
         if file.is_file():
             try:
-                pixels = orjson.loads(file.read_bytes()).get("pixels")
+                card = orjson.loads(file.read_bytes())
+                if card.get(wanted) is not None:
+                    return dict(card)
             except (orjson.JSONDecodeError, AttributeError):
                 raise TrainError(f"{file}: not a run's card; remove it if the model is whole") from None
-            if pixels is not None:
-                return dict(pixels)
     return None
 
 

@@ -3,7 +3,7 @@
 run.json            the card: config, data, versions, hardware, throughput
 curves.parquet      step, name, value of everything that was logged; curves.png shows the chief ones
 checkpoint-200/     taken for whole only with the mark that is written last
-completions/        GRPO: every completion with its uid, rewards and verdict
+completions/        GRPO: completions with their uid, rewards and verdict; completions.html shows them with pictures
 model/              the result, with its processor; appears when all of it is written
 """
 

@@ -23,6 +23,7 @@ from infimed_data.dedup.components import components
 from infimed_data.dedup.near import LONG_TEXTS, SHORT_TEXTS, near_duplicates
 from infimed_data.dedup.shingles import COLUMNS, DocPart
 from infimed_data.engine import LocalEngine, leave_pandas_out
+from infimed_data.memory import Memory, bytes_of
 from infimed_data.storage.stages import write_table
 from infimed_data.words import word_lists
 
@@ -51,7 +52,9 @@ def write_words(task: WordsTask) -> list[int]:
     return ids
 
 
-def removed_ids(corpus: Path, folder: Path, processes: int, *, threshold: float) -> tuple[list[int], dict[str, float]]:
+def removed_ids(
+    corpus: Path, folder: Path, processes: int, *, threshold: float, memory: Memory
+) -> tuple[list[int], dict[str, float]]:
     """(ids to remove, seconds by step)."""
     engine = LocalEngine(processes)
     engine.warm()
@@ -67,7 +70,8 @@ def removed_ids(corpus: Path, folder: Path, processes: int, *, threshold: float)
         scratch = folder / f"near-{regime.size}"
         scratch.mkdir()
         regime = type(regime)(regime.size, threshold, regime.min_words, regime.max_words)
-        near = near_duplicates([DocPart(task.out, None) for task in tasks], counted, regime, engine, scratch)
+        docs = [DocPart(task.out, None) for task in tasks]
+        near = near_duplicates(docs, counted, regime, engine, scratch, task_bytes=memory.task_bytes(processes))
         equal = np.flatnonzero((near.groups >= 0) & (near.groups != np.arange(len(near.groups))))
         first += [near.first, near.groups[equal]]
         second += [near.second, equal]
@@ -87,11 +91,15 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--removed", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--memory-limit", help="as in a manifest, such as '512 MB'")
     parser.add_argument("--threshold", type=float, default=LONG_TEXTS.threshold)
     options = parser.parse_args()
     leave_pandas_out()
     with tempfile.TemporaryDirectory() as folder:
-        gone, seconds = removed_ids(options.corpus, Path(folder), options.processes, threshold=options.threshold)
+        memory = Memory(bytes_of(options.memory_limit) if options.memory_limit else None)
+        gone, seconds = removed_ids(
+            options.corpus, Path(folder), options.processes, threshold=options.threshold, memory=memory
+        )
     options.removed.write_text("".join(f"{one}\n" for one in gone), "utf-8")
     print(json.dumps({"removed": len(gone), **{step: round(spent, 2) for step, spent in seconds.items()}}))
 

@@ -28,6 +28,7 @@ INTERVAL_S = 0.02
 PSS_SHARE = 0.1
 """PSS walks page tables; at most this share of the time goes into it, so that large processes are not slowed."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICK = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -60,6 +61,8 @@ class Process(NamedTuple):
     parent: int
     session: int
     rss_bytes: int
+    cpu_s: float
+    """User and system time so far, with that of its children that have ended and were waited for."""
 
 
 def processes_of(session: int, foreign: set[int] | None = None) -> list[Process]:
@@ -75,7 +78,8 @@ def processes_of(session: int, foreign: set[int] | None = None) -> list[Process]
                 fields = file.read().rpartition(b") ")[2].split()
         except OSError:
             continue
-        process = Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[21]) * _PAGE)
+        cpu_s = sum(map(int, fields[11:15])) / _TICK
+        process = Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[21]) * _PAGE, cpu_s)
         if process.session == session:
             found.append(process)
         elif foreign is not None:

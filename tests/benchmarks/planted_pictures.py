@@ -12,20 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from picture_changes import CHANGES, changed
 from PIL import Image
 
-from infimed_data.confirm_images import ConfirmTask, ImageAt, confirm_images, pairs_to_confirm
+from infimed_data.confirm_images import ConfirmTask, confirm_images
 from infimed_data.dedup.candidates import Candidates, find_candidates
 from infimed_data.engine import LocalEngine
-from infimed_data.images import is_deep
+from infimed_data.images import SQUARE, is_deep
 from infimed_data.images.pixels import to_eight_bits
-from infimed_data.picture_stages import PAIRS_A_TASK
+from infimed_data.manifest import Limits
+from infimed_data.picture_stages import Pictures, confirm_tasks
+from infimed_data.schema import MEASURED
 from infimed_data.signals import ImageTask, measure_images
 from infimed_data.storage.places import Place
-from infimed_data.storage.stages import read_table
+from infimed_data.storage.squares import gather_squares
+from infimed_data.storage.stages import read_table, write_table
 
 LIMIT = 10**9
 KINDS = list(CHANGES)
@@ -121,7 +125,8 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     for _ in engine.map(make_copy, tasks, label="copies", heavy=True):
         pass
     folders = {path.parent for path in plan.files.values()}
-    tables = {folder: _measured(folder, engine, temp / f"of-{number}") for number, folder in enumerate(sorted(folders))}
+    outs = {folder: temp / f"of-{number}" for number, folder in enumerate(sorted(folders))}
+    tables = {folder: _measured(folder, engine, out) for folder, out in outs.items()}
     own = _measured(copies, engine, temp / "measured-copies")
     digest_of = {(folder, name): digest for folder, table in tables.items() for name, digest in _digests(table)}
     copy_digest = dict(_digests(own))
@@ -129,8 +134,8 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
         planted=[(stem, kind, copy_digest[name]) for stem, kind, name in planted],
         of_original={stem: digest_of[path.parent, path.name] for stem, path in plan.files.items()},
     )
-    where = {digest: ImageAt(Place(copies), name) for name, digest in copy_digest.items()}
-    where |= {digest: ImageAt(Place(folder), name) for (folder, name), digest in digest_of.items()}
+    pictures = [Pictures(Place(folder), outs[folder] / "images.arrow", folder.name, True) for folder in tables]
+    pictures.append(Pictures(Place(copies), temp / "measured-copies" / "images.arrow", "copies", False))
     held = set(found.of_original.values())
     everything = _distinct([*tables.values(), own])
     flags = np.array([digest in held for digest in everything["digest"].to_pylist()])
@@ -138,9 +143,9 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     candidates = find_candidates(everything, benchmark=flags)
     found.search_s = time.process_time() - start
     found.pictures, found.cut = len(everything), candidates.cut
-    found.pairs, found.confirm_s = _confirmed(candidates, where, engine, temp / "pairs")
+    found.pairs, found.confirm_s = _confirmed(candidates, pictures, engine, temp / "pairs")
     originals = find_candidates(everything.filter(pa.array(flags)))
-    found.among_originals, _ = _confirmed(originals, where, engine, temp / "originals")
+    found.among_originals, _ = _confirmed(originals, pictures, engine, temp / "originals")
     return found
 
 
@@ -154,7 +159,10 @@ def _measured(folder: Path, engine: LocalEngine, out: Path) -> pa.Table:
     for _ in engine.map(measure_images, tasks, label="measuring", heavy=True):
         pass
     table = pa.concat_tables([read_table(task.out) for task in tasks])
-    return table.filter(pc.is_valid(table["digest"]))
+    table = table.filter(pc.is_valid(table["digest"]))
+    write_table(out / "images.arrow", table, MEASURED)
+    gather_squares(out, pc.unique(table["digest"]).sort(), [task.squares for task in tasks], (), SQUARE)
+    return table
 
 
 def _digests(table: pa.Table) -> Iterable[tuple[str, str]]:
@@ -171,17 +179,12 @@ def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _confirmed(
-    candidates: Candidates, at: dict[str, ImageAt], engine: LocalEngine, out: Path
+    candidates: Candidates, pictures: Sequence[Pictures], engine: LocalEngine, out: Path
 ) -> tuple[list[dict[str, Any]], float]:
     """(rows of `schema.CONFIRMED`, CPU seconds)."""
     out.mkdir()
-    pairs = pairs_to_confirm(candidates.pairs)
-    tasks = []
-    for first in range(0, len(pairs), PAIRS_A_TASK):
-        some = pairs[first : first + PAIRS_A_TASK]
-        named = sorted({digest for pair in some for digest in (pair.digest_a, pair.digest_b)})
-        where = tuple((digest, at[digest]) for digest in named)
-        tasks.append(ConfirmTask(tuple(some), where, LIMIT, LIMIT, out / f"{first}.arrow"))
+    limits = Limits(max_image_bytes=LIMIT, max_image_pixels=LIMIT)
+    tasks = confirm_tasks(pl.DataFrame(candidates.pairs), pictures, limits, out)
     cpu_s = sum(cpu for _, cpu in engine.map(confirm_cpu, tasks, label="comparing", heavy=True))
     return [row for task in tasks for row in read_table(task.out).to_pylist()], cpu_s
 

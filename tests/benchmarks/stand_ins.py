@@ -1,16 +1,19 @@
 """Builds a recipe at a small scale from invented stand-ins for every data set that it reads.
 
-    python tests/benchmarks/stand_ins.py manifests/infimed_sft.yaml --scale 0.01 --folder FOLDER [--all-rows]
+    python tests/benchmarks/stand_ins.py manifests/infimed_sft.yaml --scale 0.01 --folder FOLDER [--all-rows] [--cold]
 
 Writes the data sets in their public layouts, the recipe with its counts scaled and its teachers replaced by replayed
 answers, and builds it; prints what was asked and realised, the time, and the folder of the build as its last line.
-Sets far larger than a recipe draws from are written as long as it needs; `--all-rows` writes them whole.
+Sets far larger than a recipe draws from are written as long as it needs; `--all-rows` writes them whole. `--cold`
+builds it once more from nothing but the data sets, and again unchanged, and prints time and memory of both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,16 +21,19 @@ from typing import Any
 
 import orjson
 import polars as pl
+from measure import described, run_measured
 from stand_in_images import IMAGE_WRITERS
 from stand_in_texts import TEXT_WRITERS
 from xxhash import xxh3_64_intdigest
 
 from infimed_data.engine import LocalEngine
+from infimed_data.generate import Job
 from infimed_data.manifest import Manifest, load_manifest
 from infimed_data.pipeline import build
 from infimed_data.plan import BuildOptions, load_plan
 from infimed_data.preparing import jobs_of, prepare, read_all
 from infimed_data.storage.stages import read_table
+from infimed_data.strategies.draws import drawn
 
 __all__ = ["answer_teachers", "build_scaled", "scaled", "write_sets"]
 
@@ -84,6 +90,7 @@ def scaled(recipe: Path, root: Path, scale: float) -> Path:
     manifest, _, _ = load_manifest(recipe)
     plain = manifest.model_dump(mode="json")
     plain["root"] = "."
+    plain.pop("engine")
     for section in ("sources", "benchmarks"):
         for spec in plain[section].values():
             spec["expect_rows"] = None
@@ -135,6 +142,19 @@ def _trace(row: Mapping[str, Any], attempt: int, right: bool) -> str:
     return f"<think>\n{thought}\n</think>\n\n<answer>{said}</answer>"
 
 
+def _asked_about(job: Job, seed: int) -> pl.DataFrame:
+    """The rows that a pass will come to. One that fills strata takes rows as they are drawn, until it has enough: of
+    four answers three are right, so half as many rows again are plenty."""
+    fill = job.settings.fill
+    if fill is None:
+        return job.rows
+    order = [drawn(seed, uid, "fill") for uid in job.rows["uid"]]
+    ranked = job.rows.with_columns(order=pl.Series(order, dtype=pl.UInt64)).sort("order", "uid")
+    return pl.concat(
+        [ranked.filter(pl.col("stratum") == name).head(50 + 3 * n // 2) for name, n in fill.samples.items()]
+    )
+
+
 def answer_teachers(path: Path, options: BuildOptions) -> int:
     """Writes what each teacher of the manifest will be asked into the file that it replays; returns their number.
 
@@ -157,7 +177,7 @@ def answer_teachers(path: Path, options: BuildOptions) -> int:
             unit: pl.concat([pl.DataFrame(read_table(part, columns)) for part in setting.origins[unit].rows]).to_dicts()
             for unit in job.rows["unit"].unique().to_list()
         }
-        for unit, at, uid in job.rows.select("unit", "at", "uid").iter_rows():
+        for unit, at, uid in _asked_about(job, plan.manifest.seed).select("unit", "at", "uid").iter_rows():
             rng = xxh3_64_intdigest(uid.encode())
             for attempt in range(attempts):
                 right = (rng + attempt) % 8 < rng // 8 % 9 if job.measures else (rng + attempt) % 4 > 0
@@ -189,6 +209,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.01)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--all-rows", action="store_true")
+    parser.add_argument("--cold", action="store_true")
     given = parser.parse_args()
     root = given.folder / "data"
     root.mkdir(parents=True, exist_ok=True)
@@ -209,7 +230,22 @@ def main() -> None:
         print(f"{name}: asked {output['asked']}, realised {output['samples']:,}")
         for row in output["strata"]:
             print(f"  {row['stratum']:<14} asked {row['asked']} realised {row['realised']} of {row['available']}")
+    if given.cold:
+        measure(path, given.folder)
     print(finished)
+
+
+def measure(path: Path, folder: Path) -> None:
+    """Prints what a cold build and an unchanged rebuild take, each in a process of its own."""
+    for cold in ("work-cold", "builds-cold"):
+        shutil.rmtree(folder / cold, ignore_errors=True)
+    places = ["--out", str(folder / "builds-cold"), "--work", str(folder / "work-cold"), "-q"]
+    command = [sys.executable, "-m", "infimed_data.cli", "build", str(path), "--processes", "2", *places]
+    for what in ("cold", "unchanged"):
+        usage = run_measured(command)
+        print(f"{what}: {described(usage)}", flush=True)
+        if usage.returncode:
+            raise SystemExit(usage.stderr)
 
 
 if __name__ == "__main__":

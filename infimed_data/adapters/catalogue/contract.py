@@ -29,8 +29,10 @@ class DataSet:
     """Whether its owner asks for consent or an account first: only local copies are read."""
     credentialed: bool = False
     """Whether access is granted to persons: its rows are not sent to a third party's API (`send_to_api: false`)."""
-    redistribute: bool = True
-    """Whether its terms let rows of it be published again."""
+    redistribute: bool | None = True
+    """Whether its terms let rows of it be published again; None: nobody says, which is no permission."""
+    citation: str = ""
+    """The paper that asks to be cited; empty: none is known."""
     note: str = ""
     sample: str = ""
     """Folder of its invented rows in `sample_data/`, where that is not its name."""

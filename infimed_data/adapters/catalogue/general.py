@@ -13,6 +13,7 @@ SETS: dict[str, DataSet] = {
         category="general_multimodal",
         source="Xkev/LLaVA-CoT-100k",
         license="Apache-2.0",
+        citation="Xu et al., LLaVA-CoT: Let Vision Language Models Reason Step-by-Step, arXiv:2411.10440 (2024)",
         rows={"train": 98600},
         note="join `image.zip.part-*` first",
         example=(
@@ -28,6 +29,10 @@ SETS: dict[str, DataSet] = {
         options={"id_field": None},
         source="HuanjinYao/Mulberry-SFT",
         license="Apache-2.0",
+        citation=(
+            "Yao et al., Mulberry: Empowering MLLM with o1-like Reasoning and Reflection via Collective Monte "
+            "Carlo Tree Search, arXiv:2412.18319 (2024)"
+        ),
         rows={"train": 272775},
         note="medical images inside",
         example=(
@@ -43,6 +48,10 @@ SETS: dict[str, DataSet] = {
         options={"every_folder": True},
         source="Fancy-MLLM/R1-Onevision",
         license="Apache-2.0",
+        citation=(
+            "Yang et al., R1-Onevision: Advancing Generalized Multimodal Reasoning through Cross-Modal "
+            "Formalization, arXiv:2503.10615 (2025)"
+        ),
         rows={"train": 155000},
         note="images as base64 text",
         example=(
@@ -58,6 +67,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "mmathcot"},
         source="URSA-MATH/MMathCoT-1M",
         license="GPL-3.0",
+        citation=(
+            "Luo et al., URSA: Understanding and Verifying Chain-of-thought Reasoning in Multimodal Mathematics, "
+            "arXiv:2501.04686 (2025)"
+        ),
         rows={"train": 1019059},
         note="unpack its `.7z` files; images of other collections too",
         example=(
@@ -72,6 +85,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "geometry3k"},
         source="hiyouga/geometry3k",
         license="MIT",
+        citation=(
+            "Lu et al., Inter-GPS: Interpretable Geometry Problem Solving with Formal Language and Symbolic "
+            "Reasoning, arXiv:2105.04165 (2021)"
+        ),
         rows={"train": 2101, "validation": 300, "test": 601},
         example=('{"problem": "<image>Find x. Case 0.", "answer": "4", "images": [{}]}'),
     ),
@@ -82,6 +99,10 @@ SETS: dict[str, DataSet] = {
         options={"file": "train_samples_all_tuning.json", "id_field": None},
         source="Zhiqiang007/MathV360K",
         license="Apache-2.0",
+        citation=(
+            "Shi et al., Math-LLaVA: Bootstrapping Mathematical Reasoning for Multimodal Large Language Models, "
+            "arXiv:2406.17294 (2024)"
+        ),
         rows={"train": 339000},
         note="PMC-VQA and VQA-RAD inside",
         example=(
@@ -97,6 +118,8 @@ SETS: dict[str, DataSet] = {
         options={"every_folder": True},
         source="lmms-lab/LLaVA-OneVision-Data",
         license="of each part",
+        citation="Li et al., LLaVA-OneVision: Easy Visual Task Transfer, arXiv:2408.03326 (2024)",
+        redistribute=None,
         rows={"train": 3200000},
         note="configuration PMC-VQA inside",
         example=(
@@ -112,6 +135,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "scienceqa"},
         source="derek-thomas/ScienceQA",
         license="CC-BY-NC-SA-4.0",
+        citation=(
+            "Lu et al., Learn to Explain: Multimodal Reasoning via Thought Chains for Science Question "
+            "Answering, arXiv:2209.09513 (2022)"
+        ),
         rows={"train": 12726, "validation": 4241, "test": 4241},
         example=(
             '{"question": "Which organ of the drawn patient makes bile?", "choices": ["Liver", "Spleen"], '
@@ -127,6 +154,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "ai2d"},
         source="lmms-lab/ai2d",
         license="CC-BY-SA",
+        citation="Kembhavi et al., A Diagram Is Worth A Dozen Images, arXiv:1603.07396 (2016)",
         rows={"test": 3088},
         example=(
             '{"question": "Which organ of the drawn patient makes bile?", "options": ["Liver", "Spleen"], '
@@ -140,6 +168,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "chartqa"},
         source="HuggingFaceM4/ChartQA",
         license="GPL-3.0",
+        citation=(
+            "Masry et al., ChartQA: A Benchmark for Question Answering about Charts with Visual and Logical "
+            "Reasoning, arXiv:2203.10244 (2022)"
+        ),
         rows={"train": 28299, "validation": 1920, "test": 2500},
         example=('{"query": "Which side is the disc on?", "label": ["left"], "human_or_machine": 0, "image": {}}'),
     ),
@@ -149,6 +181,8 @@ SETS: dict[str, DataSet] = {
         category="general_multimodal",
         source="HuggingFaceM4/the_cauldron",
         license="of each part",
+        citation="Laurençon et al., What matters when building vision-language models?, arXiv:2405.02246 (2024)",
+        redistribute=None,
         rows={"train": None},
         note="about 1.88M images; configuration `vqarad` inside",
         example=(
@@ -163,6 +197,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "mm_eureka"},
         source="FanqingM/MM-Eureka-Dataset",
         license="Apache-2.0",
+        citation=(
+            "Meng et al., MM-Eureka: Exploring the Frontiers of Multimodal Reasoning with Rule-based "
+            "Reinforcement Learning, arXiv:2503.07365 (2025)"
+        ),
         rows={"train": 54900},
         example=(
             r'{"id": "0", "conversations": "[{\"role\": \"user\", \"content\": \"<image>How many discs are '
@@ -176,6 +214,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "virl39k"},
         source="TIGER-Lab/ViRL39K",
         license="MIT",
+        citation=(
+            "Wang et al., VL-Rethinker: Incentivizing Self-Reflection of Vision-Language Models with "
+            "Reinforcement Learning, arXiv:2504.08837 (2025)"
+        ),
         rows={"train": 38870},
         example=(
             r'{"question": "<image>Is there a bright disc in the drawing?", "answer": "\\boxed{12}", "category": '
@@ -190,6 +232,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "r1v"},
         source="leonardPKU/GEOQA_R1V_Train_8K",
         license="not stated",
+        redistribute=None,
         rows={"train": None},
         example=('{"problem": "Which side is the disc on?", "solution": "<answer> left </answer>", "image": {}}'),
     ),
@@ -200,6 +243,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "r1v"},
         source="lmms-lab/multimodal-open-r1-8k-verified",
         license="not stated",
+        redistribute=None,
         rows={"train": None},
         example=(
             '{"problem": "Which side is the disc on?", "solution": "<think>I look at the '
@@ -231,6 +275,7 @@ SETS: dict[str, DataSet] = {
         options={"file": "data/*.parquet"},
         source="open-thoughts/OpenThoughts-114k",
         license="Apache-2.0",
+        citation="Guha et al., OpenThoughts: Data Recipes for Reasoning Models, arXiv:2506.04178 (2025)",
         rows={"train": 113957},
         example=(
             '{"system": "Think.", "conversations": [{"from": "user", "value": "What is 6 x 7?"}, {"from": '
@@ -245,6 +290,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "open_thoughts", "file": "metadata/*.parquet"},
         source="open-thoughts/OpenThoughts-114k",
         license="Apache-2.0",
+        citation="Guha et al., OpenThoughts: Data Recipes for Reasoning Models, arXiv:2506.04178 (2025)",
         rows={"train": 113957},
         example=(
             '{"problem": "Print 42.", "deepseek_reasoning": "I go through the options one by one. Only one of '
@@ -259,6 +305,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "s1k"},
         source="simplescaling/s1K",
         license="Apache-2.0",
+        citation="Muennighoff et al., s1: Simple test-time scaling, arXiv:2501.19393 (2025)",
         rows={"train": 1000},
         example=(
             '{"solution": "42", "question": "What is 6 x 7?", "cot_type": "math", "source_type": "drawn", '
@@ -273,6 +320,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "s1k_1.1"},
         source="simplescaling/s1K-1.1",
         license="MIT",
+        citation="Muennighoff et al., s1: Simple test-time scaling, arXiv:2501.19393 (2025)",
         rows={"train": 1000},
         example=(
             '{"question": "What is 6 x 7?", "solution": "42", "cot_type": "math", "source_type": "drawn", '
@@ -300,6 +348,10 @@ SETS: dict[str, DataSet] = {
         options={"file": "0625/*.parquet"},
         source="BAAI/Infinity-Instruct",
         license="CC-BY-SA-4.0",
+        citation=(
+            "Infinity Instruct: Scaling Instruction Selection and Synthesis to Enhance Language Models, "
+            "arXiv:2506.11116 (2025)"
+        ),
         rows={"train": None},
         gated=True,
         note="academic use",

@@ -13,6 +13,7 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="FreedomIntelligence/medical-o1-reasoning-SFT",
         license="Apache-2.0",
+        citation="Chen et al., HuatuoGPT-o1, Towards Medical Complex Reasoning with LLMs, arXiv:2412.18925 (2024)",
         rows={"train": 19704},
         note="English; Chinese 20,171",
         example=(
@@ -28,6 +29,7 @@ SETS: dict[str, DataSet] = {
         options={"file": "verifiable"},
         source="FreedomIntelligence/medical-o1-verifiable-problem",
         license="Apache-2.0",
+        citation="Chen et al., HuatuoGPT-o1, Towards Medical Complex Reasoning with LLMs, arXiv:2412.18925 (2024)",
         rows={"train": 40644},
         sample="medical_o1",
         example=(
@@ -42,6 +44,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "medical_r1", "file": "medical_r1_distill_sft.json"},
         source="FreedomIntelligence/Medical-R1-Distill-Data",
         license="Apache-2.0",
+        citation="Chen et al., HuatuoGPT-o1, Towards Medical Complex Reasoning with LLMs, arXiv:2412.18925 (2024)",
         rows={"train": 22000},
         note="English; Chinese 17,000",
         example=(
@@ -56,6 +59,11 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="UCSC-VLAA/m23k-tokenized",
         license="not stated",
+        citation=(
+            "Huang et al., m1: Unleash the Potential of Test-Time Scaling for Medical Reasoning with Large "
+            "Language Models, arXiv:2504.00869 (2025)"
+        ),
+        redistribute=None,
         rows={"train": 23500},
         note="its PubMedQA rows can be official test rows",
         example=(
@@ -72,6 +80,10 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="GBaker/MedQA-USMLE-4-options",
         license="CC-BY-4.0",
+        citation=(
+            "Jin et al., What Disease does this Patient Have? A Large-scale Open Domain Question Answering "
+            "Dataset from Medical Exams, arXiv:2009.13081 (2020)"
+        ),
         rows={"train": 10178, "validation": 1272, "test": 1273},
         example=(
             '{"question": "A 67-year-old man wakes with weakness of the right arm and trouble...", "answer": '
@@ -86,6 +98,10 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="openlifescienceai/medmcqa",
         license="Apache-2.0",
+        citation=(
+            "Pal et al., MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for Medical domain Question "
+            "Answering, arXiv:2203.14371 (2022)"
+        ),
         rows={"train": 182822, "validation": 4183, "test": 6150},
         note="test is unlabelled",
         example=(
@@ -102,6 +118,7 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="qiaojin/PubMedQA",
         license="MIT",
+        citation="Jin et al., PubMedQA: A Dataset for Biomedical Research Question Answering, arXiv:1909.06146 (2019)",
         rows={"train": 500, "test": 500, "labeled": 1000, "artificial": 211269, "unlabeled": 61249},
         example=(
             '{"QUESTION": "Does walking after meals lower glucose in older adults?", "CONTEXTS": ["Glucose rises '
@@ -118,6 +135,9 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="dvilares/head_qa",
         license="MIT",
+        citation=(
+            "Vilares and Gómez-Rodríguez, HEAD-QA: A Healthcare Dataset for Complex Reasoning, arXiv:1906.04701 (2019)"
+        ),
         rows={"train": 2657, "validation": 1366, "test": 2742},
         note="English and Spanish",
         example=(
@@ -133,6 +153,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "mmlu"},
         source="cais/mmlu",
         license="MIT",
+        citation="Hendrycks et al., Measuring Massive Multitask Language Understanding, arXiv:2009.03300 (2020)",
         rows={"test": 1089, "validation": None, "dev": 30},
         note="six subjects",
         example=(
@@ -147,6 +168,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "mmlu_pro"},
         source="TIGER-Lab/MMLU-Pro",
         license="MIT",
+        citation=(
+            "Wang et al., MMLU-Pro: A More Robust and Challenging Multi-Task Language Understanding Benchmark, "
+            "arXiv:2406.01574 (2024)"
+        ),
         rows={"test": None},
         note="rows of category health",
         example=(
@@ -161,6 +186,10 @@ SETS: dict[str, DataSet] = {
         category="medical_text",
         source="UCSC-VLAA/MedReason",
         license="Apache-2.0",
+        citation=(
+            "Wu et al., MedReason: Eliciting Factual Medical Reasoning Steps in LLMs via Knowledge Graphs, "
+            "arXiv:2504.00993 (2025)"
+        ),
         rows={"train": 32682},
         note="rows made from MedXpertQA, HLE and MMLU are rejected",
         example=(
@@ -176,6 +205,11 @@ SETS: dict[str, DataSet] = {
         options={"layout": "reasonmed"},
         source="lingshu-medical-mllm/ReasonMed",
         license="not stated",
+        citation=(
+            "Sun et al., ReasonMed: A 370K Multi-Agent Generated Dataset for Advancing Medical Reasoning, "
+            "arXiv:2506.09513 (2025)"
+        ),
+        redistribute=None,
         rows={"train": 370000},
         note="as many rows in each of three files",
         example=(
@@ -190,6 +224,11 @@ SETS: dict[str, DataSet] = {
         options={"layout": "alphamed"},
         source="che111/AlphaMed19K",
         license="not stated",
+        citation=(
+            "Liu et al., Beyond Distillation: Pushing the Limits of Medical LLM Reasoning with Minimalist "
+            "Rule-Based RL, arXiv:2505.17952 (2025)"
+        ),
+        redistribute=None,
         rows={"train": 19178},
         example=(
             r'{"question": "Which organ of the drawn patient makes bile?\nA. Liver\nB. Spleen\nC....", "answer": '
@@ -203,6 +242,11 @@ SETS: dict[str, DataSet] = {
         options={"layout": "medbullets_op5"},
         source="LangAGI-Lab/medbullets_op5",
         license="not stated",
+        citation=(
+            "Chen et al., Benchmarking Large Language Models on Answering and Explaining Challenging Medical "
+            "Questions, arXiv:2402.18060 (2024)"
+        ),
+        redistribute=None,
         rows={"test": 308},
         note="116 questions mention a figure that is not there",
         example=(
@@ -218,6 +262,11 @@ SETS: dict[str, DataSet] = {
         options={"layout": "medbullets_op4"},
         source="tuenguyen/Medical-Eval-MedBullets_op4",
         license="not stated",
+        citation=(
+            "Chen et al., Benchmarking Large Language Models on Answering and Explaining Challenging Medical "
+            "Questions, arXiv:2402.18060 (2024)"
+        ),
+        redistribute=None,
         rows={"test": 308},
         note="the same questions",
         example=(
@@ -232,6 +281,10 @@ SETS: dict[str, DataSet] = {
         options={"config": "Text"},
         source="TsinghuaC3I/MedXpertQA",
         license="MIT",
+        citation=(
+            "Zuo et al., MedXpertQA: Benchmarking Expert-Level Medical Reasoning and Understanding, "
+            "arXiv:2501.18362 (2025)"
+        ),
         rows={"dev": 5, "test": 2450},
         sample="medxpertqa",
         example=(
@@ -249,6 +302,8 @@ SETS: dict[str, DataSet] = {
         options={"layout": "super_gpqa"},
         source="m-a-p/SuperGPQA",
         license="not stated",
+        citation="SuperGPQA: Scaling LLM Evaluation across 285 Graduate Disciplines, arXiv:2502.14739 (2025)",
+        redistribute=None,
         rows={"test": None},
         note="rows of discipline Medicine",
         example=(
@@ -264,6 +319,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "huatuo_eval"},
         source="https://github.com/FreedomIntelligence/HuatuoGPT-o1",
         license="Apache-2.0",
+        citation="Chen et al., HuatuoGPT-o1, Towards Medical Complex Reasoning with LLMs, arXiv:2412.18925 (2024)",
         rows={"test": None},
         note="several benchmarks in one file",
         example=(

@@ -1,4 +1,4 @@
-"""Medical questions about images."""
+"""Questions about medical images, with splits to train on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="https://osf.io/89kps, flaviagiammarino/vqa-rad",
         license="CC0-1.0",
+        citation=(
+            "Lau et al., A dataset of clinically generated visual questions and answers about radiology images, "
+            "Scientific Data 5:180251 (2018)"
+        ),
         rows={"train": 1793, "test": 451},
         note="train and test share images by design; the passed-round train file has 3,064 rows",
         example=(
@@ -27,6 +31,10 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="BoKelvin/SLAKE",
         license="CC-BY-4.0",
+        citation=(
+            "Liu et al., SLAKE: A Semantically-Labeled Knowledge-Enhanced Dataset for Medical Visual Question "
+            "Answering, arXiv:2102.09542 (2021)"
+        ),
         rows={"train": 9835, "validation": 2099, "test": 2094},
         note="English and Chinese rows split the images differently",
         example=(
@@ -41,6 +49,7 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="flaviagiammarino/path-vqa",
         license="MIT",
+        citation="He et al., PathVQA: 30000+ Questions for Medical Visual Question Answering, arXiv:2003.10286 (2020)",
         rows={"train": 19654, "validation": 6259, "test": 6719},
         example=('{"question": "is there a bright disc in the drawing?", "answer": "yes", "image": {}}'),
     ),
@@ -50,57 +59,16 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="RadGenome/PMC-VQA",
         license="CC-BY-SA",
+        citation=(
+            "Zhang et al., PMC-VQA: Visual Instruction Tuning for Medical Visual Question Answering, "
+            "arXiv:2305.10415 (2023)"
+        ),
         rows={"train": 176946, "test": 50000, "test_clean": 2000, "train_2": 152603, "test_2": 33430},
         note="`_2`: version 2, whose `Answer` is a letter",
         example=(
             '{"Figure_path": "PMC9100000_F0.jpg", "Question": " Which organ of the drawn patient makes bile? ", '
             '"Answer": "Liver", "Choice A": " A:Liver ", "Choice B": " B:Spleen ", "Choice C": " C:Heart ", '
             '"Choice D": " D:Left lung ", "Answer_label": "A"}'
-        ),
-    ),
-    "omnimedvqa": DataSet(
-        title="OmniMedVQA",
-        adapter="omnimedvqa",
-        category="medical_vqa",
-        source="foreverbeliever/OmniMedVQA",
-        license="CC-BY-NC",
-        rows={"test": 88996},
-        note="no official split; group by image",
-        example=(
-            '{"dataset": "Chest CT Scan", "question_id": "Chest CT Scan_0000", "question_type": "Anatomy '
-            'Identification", "question": "Which organ of the drawn patient makes bile?", "gt_answer": "Liver", '
-            '"image_path": "Images/Chest CT Scan/a b (1).png", "option_A": "Liver", "option_B": "Spleen", '
-            '"option_C": "Heart", "option_D": null, "modality": "CT(Computed Tomography)"}'
-        ),
-    ),
-    "medxpertqa": DataSet(
-        title="MedXpertQA MM",
-        adapter="medxpertqa",
-        category="medical_vqa",
-        source="TsinghuaC3I/MedXpertQA",
-        license="MIT",
-        rows={"dev": 5, "test": 2000},
-        example=(
-            r'{"id": "MM-0", "question": "Which organ of the drawn patient makes bile?\nAnswer Choices: (A) '
-            'Li...", "options": {"A": "Liver", "B": "Spleen", "C": "Heart", "D": "Left lung", "E": "Nothing of '
-            'kind 1"}, "label": "A", "medical_task": "Diagnosis", "body_system": "Digestive", "question_type": '
-            '"Understanding", "images": ["MM-0-a.jpeg", "MM-0-b.png"]}'
-        ),
-    ),
-    "mmmu": DataSet(
-        title="MMMU Health & Medicine",
-        adapter="mmmu",
-        category="medical_vqa",
-        source="MMMU/MMMU",
-        license="Apache-2.0",
-        rows={"dev": 25, "validation": 150, "test": 1752},
-        note="test answers are hidden on the Hub",
-        example=(
-            '{"id": "validation_Basic_Medical_Science_1", "question": "What joins a muscle to a bone? <image 1>",'
-            ' "options": "[\'A nerve\', \'A vein\', \'A tendon\', \'A gland\']", "explanation": "", "img_type": '
-            '"[\'Medical Images\']", "answer": "C", "topic_difficulty": "Easy", "question_type": "multiple-choice",'
-            ' "subfield": "Drawn anatomy", "image_1": {}, "image_2": null, "image_3": null, "image_4": null, '
-            '"image_5": null, "image_6": null, "image_7": null}'
         ),
     ),
     "pubmedvision": DataSet(
@@ -110,6 +78,10 @@ SETS: dict[str, DataSet] = {
         options={"file": "PubMedVision_InstructionTuning_VQA.json", "medical": "keep"},
         source="FreedomIntelligence/PubMedVision",
         license="Apache-2.0",
+        citation=(
+            "Chen et al., HuatuoGPT-Vision, Towards Injecting Medical Visual Knowledge into Multimodal LLMs at "
+            "Scale, arXiv:2406.19280 (2024)"
+        ),
         rows={"train": 647031},
         note="as many rows in each of two configurations",
         example=(
@@ -125,6 +97,10 @@ SETS: dict[str, DataSet] = {
         options={"medical": "keep"},
         source="https://github.com/microsoft/LLaVA-Med",
         license="CC-BY-NC-4.0",
+        citation=(
+            "Li et al., LLaVA-Med: Training a Large Language-and-Vision Assistant for Biomedicine in One Day, "
+            "arXiv:2306.00890 (2023)"
+        ),
         rows={"train": 60000},
         note="rows without images are normal",
         example=(
@@ -141,6 +117,10 @@ SETS: dict[str, DataSet] = {
         options={"layout": "roco_v2"},
         source="https://zenodo.org/records/8333645, eltorio/ROCOv2-radiology",
         license="CC-BY-NC-SA-4.0",
+        citation=(
+            "Rueckert et al., ROCOv2: Radiology Objects in COntext Version 2, an Updated Multimodal Image "
+            "Dataset, arXiv:2405.10004 (2024)"
+        ),
         rows={"train": 59958, "validation": 9904, "test": 9927},
         note="captions",
         example=('{"ID": "ROCOv2_2023_train_000001", "Caption": "A drawn film, train number 0."}'),
@@ -151,6 +131,10 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="https://physionet.org/content/mimic-ext-mimic-cxr-vqa",
         license="PhysioNet Credentialed 1.5.0",
+        citation=(
+            "Bae et al., EHRXQA: A Multi-Modal Question Answering Dataset for Electronic Health Records with "
+            "Chest X-ray Images, arXiv:2310.18652 (2023)"
+        ),
         rows={"train": 290031, "validation": 73567, "test": 13793},
         gated=True,
         credentialed=True,
@@ -170,28 +154,15 @@ SETS: dict[str, DataSet] = {
         options={"layout": "medtrinity", "config": "25M_demo"},
         source="UCSC-VLAA/MedTrinity-25M",
         license="gated terms",
+        citation=(
+            "Xie et al., MedTrinity-25M: A Large-scale Multimodal Dataset with Multigranular Annotations for "
+            "Medicine, arXiv:2408.02900 (2024)"
+        ),
+        redistribute=None,
         rows={"train": None},
         gated=True,
         note="machine-written captions; images of VQA-RAD, SLAKE and PathVQA inside",
         example=('{"id": "d0", "caption": "Drawn disc 0.", "image": {}}'),
-    ),
-    "gmai_mmbench": DataSet(
-        title="GMAI-MMBench",
-        adapter="multiple_choice",
-        category="medical_vqa",
-        options={"layout": "gmai_mmbench"},
-        source="OpenGVLab/GMAI-MMBench",
-        license="Apache-2.0",
-        rows={"test": 4550, "hidden": None},
-        gated=True,
-        note="`test` is VAL, `hidden` the TEST files without answers",
-        example=(
-            '{"index": "0", "image": "iVBORw0KGgoAAAANSUhEUgAAACgAAAAoCAAAAACpleexAAAEZklEQVR4nAXBSY4l1RU...", '
-            '"question": "Which organ of the drawn patient makes bile?", "A": "Liver", "B": "Spleen", "C": '
-            '"Heart", "D": "Left lung", "E": "", "answer": "A", "category": "AR", "clinical VQA task": "Attribute'
-            ' Recognition", "department": "Drawing", "modality": "X-ray", "perceptual granularity": "image '
-            'level"}'
-        ),
     ),
     "quilt_llava": DataSet(
         title="Quilt-LLaVA instruct",
@@ -200,6 +171,10 @@ SETS: dict[str, DataSet] = {
         options={"file": "quilt_instruct_107k.json", "medical": "keep"},
         source="wisdomik/QUILT-LLaVA-Instruct-107K",
         license="CC-BY-NC-ND-3.0",
+        citation=(
+            "Seyfioglu et al., Quilt-LLaVA: Visual Instruction Tuning by Extracting Localized Narratives from "
+            "Open-Source Histopathology Videos, arXiv:2312.04746 (2023)"
+        ),
         rows={"train": 107000},
         gated=True,
         redistribute=False,
@@ -209,22 +184,6 @@ SETS: dict[str, DataSet] = {
             ' a bright disc in the drawing?"}, {"from": "gpt", "value": "Yes, it is."}]}'
         ),
     ),
-    "quilt_vqa": DataSet(
-        title="Quilt-VQA",
-        adapter="vqa",
-        category="medical_vqa",
-        options={"layout": "quilt_vqa"},
-        source="wisdomik/Quilt_VQA",
-        license="CC-BY-NC-ND-3.0",
-        rows={"test": 1283},
-        gated=True,
-        redistribute=False,
-        note="called `train` by its files",
-        example=(
-            '{"question": "Is there a bright disc in the drawing?", "answer": "yes", "answer_type": "CLOSED", '
-            '"context": "A drawing.", "image": {}}'
-        ),
-    ),
     "medpix": DataSet(
         title="MedPix 2.0",
         adapter="captions",
@@ -232,6 +191,11 @@ SETS: dict[str, DataSet] = {
         options={"layout": "medpix"},
         source="https://github.com/CHILab1/MedPix-2.0",
         license="not stated",
+        citation=(
+            "Siragusa et al., MedPix 2.0: A Comprehensive Multimodal Biomedical Dataset for Advanced AI "
+            "Applications, arXiv:2407.02994 (2024)"
+        ),
+        redistribute=None,
         rows={"train": 1653, "validation": None, "test": None, "all": 2050},
         note="captions; shares `synpic` numbers with VQA-RAD",
         example=(
@@ -253,26 +217,17 @@ SETS: dict[str, DataSet] = {
             '"answer": "left", "mode": "CT", "split": "Train", "ans_len": 1}'
         ),
     ),
-    "probmed": DataSet(
-        title="ProbMed",
-        adapter="probmed",
-        category="medical_vqa",
-        source="rippleripple/ProbMed",
-        license="MIT",
-        rows={"test": 57132},
-        gated=True,
-        example=(
-            '{"id": 1, "i": 0, "image": "test/x-ray_chest/1.jpg", "image_type": "x-ray_chest", "qa_type": '
-            '"modality_gt", "question": "Is there mark 0 in the drawing?", "answer": "yes", "src_dataset": '
-            '"drawn"}'
-        ),
-    ),
     "iu_xray": DataSet(
         title="IU X-Ray",
         adapter="iu_xray",
         category="medical_vqa",
         source="https://openi.nlm.nih.gov",
         license="Open-i terms",
+        citation=(
+            "Demner-Fushman et al., Preparing a collection of radiology examinations for distribution and "
+            "retrieval, JAMIA 23(2):304-310 (2016)"
+        ),
+        redistribute=None,
         rows={"train": 2069, "validation": 296, "test": 590, "all": 3955, "medevalkit": 296},
         note="reports",
         example=(
@@ -286,6 +241,10 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="https://zenodo.org/records/10499039",
         license="CC-BY-4.0",
+        citation=(
+            "Ben Abacha et al., VQA-Med: Overview of the Medical Visual Question Answering Task at ImageCLEF "
+            "2019, CLEF (2019)"
+        ),
         rows={"train": 12792, "validation": 2000, "test": 500},
         example=('{"1": "synpic90001", "2": "is there a disc?", "3": "yes"}'),
     ),
@@ -295,6 +254,10 @@ SETS: dict[str, DataSet] = {
         category="medical_vqa",
         source="Dangindev/VinDR-CXR-VQA",
         license="CC-BY-4.0 (text); films PhysioNet Credentialed",
+        citation=(
+            "Nguyen et al., VinDr-CXR-VQA: A Visual Question Answering Dataset for Explainable Chest X-Ray "
+            "Analysis with Multi-Task Learning, arXiv:2511.00504 (2025)"
+        ),
         rows={"train": 17597},
         gated=True,
         credentialed=True,
@@ -312,6 +275,7 @@ SETS: dict[str, DataSet] = {
         options={"layout": "kvasir_vqa"},
         source="SimulaMet-HOST/Kvasir-VQA",
         license="CC-BY-NC-4.0",
+        citation="Gautam et al., Kvasir-VQA: A Text-Image Pair GI Tract Dataset, arXiv:2409.01437 (2024)",
         rows={"train": 58849},
         note="called `raw` by its files; split by `img_id`",
         example=(
@@ -326,6 +290,11 @@ SETS: dict[str, DataSet] = {
         options={"layout": "kvasir_vqa_x1"},
         source="SimulaMet/Kvasir-VQA-x1",
         license="not stated",
+        citation=(
+            "Gautam et al., Kvasir-VQA-x1: A Multimodal Dataset for Medical Reasoning and Robust MedVQA in "
+            "Gastrointestinal Endoscopy, arXiv:2506.09958 (2025)"
+        ),
+        redistribute=None,
         rows={"train": None, "test": 15955},
         note="images come from Kvasir-VQA",
         example=(
@@ -341,27 +310,13 @@ SETS: dict[str, DataSet] = {
         options={"layout": "r1v", "medical": "keep"},
         source="MBZUAI/medix-rl-data",
         license="not stated",
+        citation="Mullappilly et al., MediX-R1: Open Ended Medical Reinforcement Learning, arXiv:2602.23363 (2026)",
+        redistribute=None,
         rows={"train": 51335, "test": 2451},
         note="of other medical sets",
         example=(
             '{"id": "train_0", "source": "medical_text", "problem": "Is there a bright disc in the drawing?", '
             '"solution": "yes", "image": []}'
-        ),
-    ),
-    "medvlthinker_eval": DataSet(
-        title="MedVLThinker-Eval",
-        adapter="multiple_choice",
-        category="medical_vqa",
-        options={"layout": "medvlthinker"},
-        source="UCSC-VLAA/MedVLThinker-Eval",
-        license="not stated",
-        rows={"test": 10220},
-        note="six benchmarks in one table",
-        example=(
-            r'{"question": "Which organ of the drawn patient makes bile?", "options": "{\"A\": \"Liver\", \"B\": '
-            r'\"Spleen\", \"C\": \"Heart\", \"D\": \"Left lung\"}", "answer_label": "A", "answer": "Liver", '
-            '"reasoning": null, "dataset_name": "pmc_vqa", "hash": "0", "misc": "{}", "dataset_index": 0, '
-            '"images": [{}]}'
         ),
     ),
 }

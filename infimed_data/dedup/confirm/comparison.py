@@ -27,6 +27,8 @@ CONFIRMED_SCORE = 0.8
 """Pictures that score at least this are one picture."""
 _SURE = 0.95
 _SCALES = (1.08, 0.925)
+_WORTH_SCALING = 0.25
+"""What scores less is not tried at other scales: hardly a copy does, and most pictures that only look alike."""
 _NEAR = 0.03
 """Where all edges differ by less than this share of the longer side, the frames may well coincide."""
 
@@ -85,7 +87,8 @@ def compare(one: Picture, other: Picture, hints: Sequence[Hint | int]) -> Compar
             best, best_hint = found, hint
         if best.score > _SURE:
             return best
-    if isinstance(best_hint, Hint) and best.reason == "compared" and best.score < CONFIRMED_SCORE:
+    unsure = best.reason == "compared" and _WORTH_SCALING <= best.score < CONFIRMED_SCORE
+    if isinstance(best_hint, Hint) and unsure:
         # Alike, but not laid well: a few features tell the scale badly.
         for factor in _SCALES:
             found = _compare(one, other, best_hint.scaled(factor), first)

@@ -1,4 +1,7 @@
-"""Grey pictures as arrays of numbers: smoothed, less their local mean, and where they are clipped."""
+"""Grey pictures as arrays of numbers: smoothed, less their local mean, and where they are clipped.
+
+The last two axes are rows and columns; before them there may be one for many pictures of one size.
+"""
 
 from __future__ import annotations
 
@@ -12,51 +15,58 @@ Plane = NDArray[np.float32]
 
 def unclipped(plane: Plane) -> Plane:
     """1 where a picture is neither at its darkest nor at its brightest, nor beside that; 0 elsewhere."""
-    low, high = float(plane.min()), float(plane.max())
-    margin = max(2.0, 0.02 * (high - low))
+    low, high = plane.min(axis=(-2, -1), keepdims=True), plane.max(axis=(-2, -1), keepdims=True)
+    margin = np.maximum(np.float32(2), np.float32(0.02) * (high - low))
     clear = (plane > low + margin) & (plane < high - margin)
     rows = clear.copy()
-    rows[1:] &= clear[:-1]
-    rows[:-1] &= clear[1:]
+    rows[..., 1:, :] &= clear[..., :-1, :]
+    rows[..., :-1, :] &= clear[..., 1:, :]
     around = rows.copy()
-    around[:, 1:] &= rows[:, :-1]
-    around[:, :-1] &= rows[:, 1:]
-    return around.astype(np.float32)
+    around[..., 1:] &= rows[..., :-1]
+    around[..., :-1] &= rows[..., 1:]
+    seen: Plane = around.astype(np.float32)
+    return seen
 
 
 def smooth(plane: Plane) -> Plane:
     """`plane` under the weights 1 2 1 both ways; the edges' values go on outside."""
     rows = plane * 2
-    rows[1:] += plane[:-1]
-    rows[:-1] += plane[1:]
-    rows[0] += plane[0]
-    rows[-1] += plane[-1]
+    rows[..., 1:, :] += plane[..., :-1, :]
+    rows[..., :-1, :] += plane[..., 1:, :]
+    rows[..., 0, :] += plane[..., 0, :]
+    rows[..., -1, :] += plane[..., -1, :]
     both = rows * 2
-    both[:, 1:] += rows[:, :-1]
-    both[:, :-1] += rows[:, 1:]
-    both[:, 0] += rows[:, 0]
-    both[:, -1] += rows[:, -1]
+    both[..., 1:] += rows[..., :-1]
+    both[..., :-1] += rows[..., 1:]
+    both[..., 0] += rows[..., 0]
+    both[..., -1] += rows[..., -1]
     both *= np.float32(1 / 16)
     return both
 
 
 def box_sum(plane: Plane, radius: int) -> Plane:
     """Sums over squares of 2 radius + 1 pixels a side; outside is 0."""
-    rows, columns = plane.shape
-    framed = np.zeros((rows + 2 * radius, columns + 2 * radius), np.float32)
-    framed[radius : radius + rows, radius : radius + columns] = plane
-    return _row_sums(_row_sums(framed, 2 * radius + 1).T, 2 * radius + 1).T
+    rows, columns = plane.shape[-2:]
+    framed = np.zeros((*plane.shape[:-2], rows + 2 * radius, columns + 2 * radius), np.float32)
+    framed[..., radius : radius + rows, radius : radius + columns] = plane
+    return _sums(_sums(framed, 2 * radius + 1, down=True), 2 * radius + 1, down=False)
 
 
-def _row_sums(values: Plane, width: int) -> Plane:
-    """Sums of `width` (odd) rows that follow one another, from sums of 1, 2, 4... rows: a few long additions."""
-    count = len(values) - width + 1
-    sums: Plane = values[:count].copy()
+def _sums(values: Plane, width: int, *, down: bool) -> Plane:
+    """Sums of `width` (odd) rows or columns that follow one another, from sums of 1, 2, 4...: a few long additions."""
+
+    def part(of: Plane, first: int, length: int) -> Plane:
+        return of[..., first : first + length, :] if down else of[..., first : first + length]
+
+    size = values.shape[-2 if down else -1]
+    count = size - width + 1
+    sums: Plane = part(values, 0, count).copy()
     first, span = 1, 2
     while span <= width:
-        values = values[: len(values) - span // 2] + values[span // 2 :]
+        size -= span // 2
+        values = part(values, 0, size) + part(values, span // 2, size)
         if width & span:
-            sums += values[first : first + count]
+            sums += part(values, first, count)
             first += span
         span *= 2
     return sums

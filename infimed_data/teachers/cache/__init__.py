@@ -7,6 +7,6 @@ store.py        the folder of segments: look-ups, group commits, other processes
 """
 
 from infimed_data.teachers.cache.answers import Answer
-from infimed_data.teachers.cache.store import RequestCache
+from infimed_data.teachers.cache.store import Places, RequestCache
 
-__all__ = ["Answer", "RequestCache"]
+__all__ = ["Answer", "Places", "RequestCache"]

@@ -34,9 +34,20 @@ from infimed_data.teachers.cache import frames
 from infimed_data.teachers.cache.answers import Answer
 from infimed_data.teachers.cache.index import Index, place_of, split_place
 
-__all__ = ["RequestCache"]
+__all__ = ["Places", "RequestCache"]
 
 Kept = tuple[bytes, Answer]
+
+
+class Places(NamedTuple):
+    """Where records were put: what another process needs to find them without reading the segment."""
+
+    segment: str
+    """File name."""
+    at: tuple[tuple[int, int], ...]
+    """Offset of the frame and position in it, of each record."""
+
+
 _ROLL_BYTES = 1 << 30
 _BLOCKS = 128
 """Unpacked frames that are held: a rerun asks in nearly the order in which answers came."""
@@ -50,19 +61,25 @@ class _Segment:
         self.read_to = 0
         self.growing = True
         """Whether its writer may still be at work."""
+        self.told = False
+        """Whether its writer tells of every record, so that nobody need look."""
 
 
 class _Waiting(NamedTuple):
     records: Sequence[Kept]
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[None]
+    done: asyncio.Future[Places]
 
 
 class RequestCache:
-    """All answers in a folder. Look-ups are for one thread; any number of processes may use the folder at once."""
+    """All answers in a folder. Look-ups are for one thread; any number of processes may use the folder at once.
 
-    def __init__(self, folder: Path) -> None:
+    With `read=False` nothing is looked up: for a process that only keeps answers, and tells another of them.
+    """
+
+    def __init__(self, folder: Path, *, read: bool = True) -> None:
         self.folder = folder
+        self._reads = read
         self.damaged = 0
         """Bytes that were damaged on disk, and records that could not be read: their requests are sent again."""
         self._answers, self._refusals = Index(), Index()
@@ -121,6 +138,8 @@ class RequestCache:
 
     def refresh(self) -> None:
         """Takes in what other processes have added: a look at the folder and at the files that still grow."""
+        if not self._reads:
+            return
         with self._lock:
             try:
                 changed = self.folder.stat().st_mtime_ns
@@ -131,10 +150,35 @@ class RequestCache:
                             self._known.add(name)
                             self._segments.append(_Segment(len(self._segments), self.folder / name))
                 for segment in self._segments:
-                    if segment.growing and (self._own is None or segment is not self._own[1]):
+                    if segment.growing and not segment.told and (self._own is None or segment is not self._own[1]):
                         self._take_in(segment)
             except OSError as error:
                 raise disk_error(error, "reading the request cache") from error
+
+    def learn(self, places: Places, records: Sequence[tuple[bytes, bool]]) -> None:
+        """Takes in (key, whether it is a refusal) records that another process has kept, and said where. From now on
+        nobody looks at that segment: its writer tells of all that it keeps."""
+        with self._lock:
+            segment = next((one for one in reversed(self._segments) if one.path.name == places.segment), None)
+            if segment is None:
+                segment = _Segment(len(self._segments), self.folder / places.segment)
+                self._segments.append(segment)
+                self._known.add(places.segment)
+            segment.told = True
+            for (key, refused), (offset, slot) in zip(records, places.at, strict=True):
+                index = self._refusals if refused else self._answers
+                index.add(key, place_of(segment.number, offset, slot))
+
+    def look_again(self) -> None:
+        """Takes in what a process has kept that cannot tell of it any more."""
+        with self._lock:
+            self._folder_time = -1
+            for segment in self._segments:
+                if segment.told:
+                    segment.told = False
+                    with contextlib.suppress(OSError):  # opening makes a network file system look, a `stat` may not
+                        os.close(os.open(segment.path, os.O_RDONLY))
+        self.refresh()
 
     def _take_in(self, segment: _Segment) -> None:
         if segment.path.stat().st_size <= max(segment.read_to, len(frames.MAGIC)) and segment.read_to:
@@ -191,8 +235,9 @@ class RequestCache:
             self._blocks.popitem(last=False)
         return frame
 
-    async def keep(self, records: Sequence[Kept]) -> None:
-        """Returns when the records are on disk and can be found; raises `StorageError`, such as for a full disk."""
+    async def keep(self, records: Sequence[Kept]) -> Places:
+        """Where the records are, once they are on disk and can be found; raises `StorageError`, such as for a full
+        disk."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         with self._wake:
@@ -201,7 +246,7 @@ class RequestCache:
                 self._writer = threading.Thread(target=self._write, name="request cache", daemon=True)
                 self._writer.start()
             self._wake.notify()
-        await asyncio.shield(done)
+        return await asyncio.shield(done)
 
     def keep_now(self, records: Sequence[Kept]) -> None:
         """The same for callers without an event loop. Not for use beside `keep`."""
@@ -225,16 +270,23 @@ class RequestCache:
                 if not waiting:
                     return
             failure: StorageError | None = None
+            places = Places("", ())
             try:
-                self._commit([record for entry in waiting for record in entry.records])
+                places = self._commit([record for entry in waiting for record in entry.records])
             except StorageError as error:
                 failure = error
-            for loop in {entry.loop for entry in waiting}:
+            own: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Places], Places]]] = {}
+            start = 0
+            for entry in waiting:
+                stop = start + len(entry.records)
+                own.setdefault(entry.loop, []).append((entry.done, Places(places.segment, places.at[start:stop])))
+                start = stop
+            for loop, released in own.items():
                 with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
-                    loop.call_soon_threadsafe(_release, [e.done for e in waiting if e.loop is loop], failure)
+                    loop.call_soon_threadsafe(_release, released, failure)
 
-    def _commit(self, records: Sequence[Kept]) -> None:
-        """Writes records as frames, one fdatasync for all, and makes them known."""
+    def _commit(self, records: Sequence[Kept]) -> Places:
+        """Writes records as frames, one fdatasync for all, makes them known, and says where they are."""
         packed = frames.pack([(key, answer.encoded(), answer.refused is not None) for key, answer in records])
         offset = 0
         try:
@@ -252,17 +304,19 @@ class RequestCache:
                 self._leave_segment()
             raise disk_error(error, f"writing answers to the request cache {self.folder}:") from error
         self._written += len(block)
-        with self._lock:
-            position = 0
-            for frame, count in packed:
-                for slot in range(count):
-                    key, answer = records[position + slot]
+        at: list[tuple[int, int]] = []
+        for frame, count in packed:
+            at += [(offset, slot) for slot in range(count)]
+            offset += len(frame)
+        if self._reads:
+            with self._lock:
+                for (key, answer), (start, slot) in zip(records, at, strict=True):
                     index = self._answers if answer.refused is None else self._refusals
-                    index.add(key, place_of(segment.number, offset, slot))
-                position += count
-                offset += len(frame)
+                    index.add(key, place_of(segment.number, start, slot))
+        places = Places(segment.path.name, tuple(at))
         if self._written > _ROLL_BYTES:
             self._leave_segment()
+        return places
 
     def _segment(self) -> tuple[int, _Segment]:
         """The open segment of this process, made when first needed."""
@@ -293,12 +347,12 @@ class RequestCache:
             os.close(handle)
 
 
-def _release(waiting: list[asyncio.Future[None]], failure: StorageError | None) -> None:
-    for done in waiting:
+def _release(waiting: list[tuple[asyncio.Future[Places], Places]], failure: StorageError | None) -> None:
+    for done, places in waiting:
         if done.done():
             continue
         if failure is None:
-            done.set_result(None)
+            done.set_result(places)
         else:
             done.set_exception(failure)
 

@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from infimed_data.engine import LocalEngine
 from infimed_data.errors import ManifestError, disk_error
 from infimed_data.generate import forecast_jobs, preview_jobs
 from infimed_data.plan import BuildOptions, Plan, load_plan, semantic_warnings
-from infimed_data.preparing import jobs_of, prepare, read_all
+from infimed_data.preparing import jobs_of, open_engine, prepare, read_all
 from infimed_data.source_stages import Reading
 from infimed_data.storage.tables import count_rows
 
@@ -70,11 +69,12 @@ def preview(path: Path, options: BuildOptions, rows: int, say: Say) -> str:
 
 def _asked(plan: Plan, options: BuildOptions, say: Say, rows: int | None) -> list[str]:
     """What teachers would be asked, or what comes of asking them about `rows` rows of each pass."""
-    engine = LocalEngine(options.processes)
+    options = options.placed(plan.manifest)
+    engine = open_engine(plan, options, say)
     try:
         sources = read_all(plan, options, engine, say)
         prepared = prepare(plan, sources, options, engine, say)
-        jobs, setting = jobs_of(plan, sources, prepared, options)
+        jobs, setting = jobs_of(plan, sources, prepared, options, engine)
         return forecast_jobs(jobs, setting) if rows is None else preview_jobs(jobs, setting, rows, say)
     except OSError as error:
         raise disk_error(error, "reading") from error

@@ -1,8 +1,4 @@
-"""Where shard functions run. `LocalEngine` uses processes of this machine; a cluster engine offers the same `map`.
-
-A shard function is a module-level function of one picklable task. It writes its own output and returns a small fact
-(a count, a path), so nothing large travels between processes and any engine gives the same bytes.
-"""
+"""Shard functions in worker processes of this machine."""
 
 from __future__ import annotations
 
@@ -18,32 +14,15 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.forkserver import ensure_running
-from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from infimed_data.engine.contract import Fact, Task
 from infimed_data.errors import BuildError
 
-__all__ = ["Engine", "LocalEngine", "default_processes", "leave_pandas_out"]
-
-Task = TypeVar("Task")
-Fact = TypeVar("Fact")
+__all__ = ["LocalEngine", "default_processes", "leave_pandas_out"]
 
 _PRELOAD = ["infimed_data.ingest", "infimed_data.signals", "infimed_data.dataset"]
-
-
-class Engine(Protocol):
-    """What the pipeline asks of an engine."""
-
-    def map(
-        self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
-    ) -> Iterator[tuple[int, Fact]]:
-        """(index of task, fact) as tasks finish. `heavy` says that the tasks are worth starting workers for."""
-        ...
-
-    def close(self) -> None:
-        """Ends the workers."""
-        ...
 
 
 def default_processes() -> int:
@@ -106,6 +85,10 @@ class LocalEngine:
         if self.processes > 1:
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
             ensure_running()
+
+    def renew(self) -> None:
+        """See `Engine.renew`."""
+        self.close()
 
     def close(self) -> None:
         """Ends the workers at once; a task in progress leaves only a temporary file, which is swept later."""
