@@ -31,7 +31,7 @@ from infimed_data.pair_stages import Compared
 from infimed_data.plan import BuildOptions, Plan, Warned, copies_read, load_plan, semantic_warnings
 from infimed_data.preparing import Prepared, Sources, jobs_of, open_engine, prepare, read_all
 from infimed_data.showing import without_secrets
-from infimed_data.storage.stages import Stage, atomic_write, clear_folder, key_of, locked, sha256
+from infimed_data.storage.stages import Stage, clear_folder, key_of, locked, replacing, sha256
 
 __all__ = ["build"]
 
@@ -95,7 +95,7 @@ def _check_writable(options: BuildOptions) -> None:
     for name, folder in (("--out", options.out), ("--work", options.work)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(folder / f".writable-{name.strip('-')}") as probe:
+            with replacing(folder / f".writable-{name.strip('-')}", durable=True) as probe:
                 probe.write_bytes(b"")
             (folder / f".writable-{name.strip('-')}").unlink(missing_ok=True)
         except OSError as error:

@@ -27,10 +27,12 @@ from infimed_data.plan import BuildOptions, Plan
 from infimed_data.source_stages import HEAVY_BYTES, Read, read_source
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table
 
-__all__ = ["Prepared", "Sources", "jobs_of", "open_engine", "prepare", "read_all"]
+__all__ = ["FILTERED", "Prepared", "Sources", "jobs_of", "open_engine", "prepare", "read_all"]
 
 Say = Callable[[str], None]
 
+FILTERED = "filter  "
+"""How the line that tells of filtered rows begins."""
 HEAVY_ROWS = 10_000
 """Indexes of fewer rows than this are made quicker without worker processes."""
 
@@ -228,7 +230,7 @@ def _indexes(
         for i, dropped in sorted((todo[at], count) for at, count in made):
             stages[i].finish({"rows": reads[i].rows, "dropped": dropped})
             if filters is not None:
-                say(f"filter  {reads[i].reading.name}: {reads[i].rows:,} rows, {dropped:,} dropped")
+                say(f"{FILTERED}{reads[i].reading.name}: {reads[i].rows:,} rows, {dropped:,} dropped")
     return [
         Part(read.reading.source, read.reading.split, task.rows, task.texts, read.reading.texts.key, read.part_rows,
              read.reading.place, task.images, read.image_content, task.out, stage.key)

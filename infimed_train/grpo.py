@@ -53,8 +53,10 @@ def mixed_grpo_trainer() -> Any:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     class MixedGRPOTrainer(GRPOTrainer):  # type: ignore[misc,unused-ignore]
-        def __init__(self, *, args: Any, processing_class: Any, **more: Any) -> None:
+        def __init__(self, *, args: Any, processing_class: Any = None, **more: Any) -> None:
             if args.use_vllm:
+                if processing_class is None:
+                    raise TrainError("vLLM: the trainer needs processing_class, whose image tokens are never sampled")
                 never = {"logit_bias": dict.fromkeys(_media_tokens(processing_class), -100.0)}
                 args.generation_kwargs = never | (args.generation_kwargs or {})
             super().__init__(args=args, processing_class=processing_class, **more)

@@ -6,7 +6,7 @@ indexes are made on the way, which cost next to nothing and decide which rows th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from infimed_data.lock import build_digest, check_inputs
 from infimed_data.manifest import Phi
 from infimed_data.phi_stages import Source, phi_stages
 from infimed_data.plan import BuildOptions, Plan
-from infimed_data.preparing import Sources, jobs_of, prepare, read_all
+from infimed_data.preparing import FILTERED, Sources, jobs_of, prepare, read_all
 from infimed_data.rejection import measuring
 from infimed_data.source_stages import Reading
 from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS
@@ -70,12 +70,15 @@ class Expected:
         return [stage for stage in self.stages if stage.state == state]
 
 
-def expect(plan: Plan, options: BuildOptions, rates: Rates) -> Expected:
-    """What a build would do now. Sources are counted and not read; nothing is sent."""
+def expect(plan: Plan, options: BuildOptions, rates: Rates, say: Callable[[str], None] = lambda _: None) -> Expected:
+    """What a build would do now. Sources are counted and not read; nothing is sent.
+
+    Rows are filtered now where that is all that is missing, which `say` is told: the build finds it done.
+    """
     sizes = {reading.name: _size(reading) for reading in (*plan.readings, *plan.benchmarks)}
     draft = _Draft(plan, options, rates, sizes)
     read = draft.sources()
-    walked = _walk(plan, options, searched=draft.searched) if read else _Walked()
+    walked = _walk(plan, options, say, searched=draft.searched) if read else _Walked()
     draft.indexes(read=read)
     draft.compared(walked)
     most = {} if walked.reached_teachers or walked.finished else _most_candidates(plan, sizes)
@@ -236,7 +239,7 @@ class _Walked:
     reached_teachers: bool = False
 
 
-def _walk(plan: Plan, options: BuildOptions, *, searched: bool) -> _Walked:
+def _walk(plan: Plan, options: BuildOptions, say: Callable[[str], None], *, searched: bool) -> _Walked:
     """Walks the pipeline as far as it stands. Not searched: as if no health information were looked for."""
     quiet = replace(options, quiet=True)
     engine = LocalEngine(options.processes)
@@ -251,7 +254,9 @@ def _walk(plan: Plan, options: BuildOptions, *, searched: bool) -> _Walked:
         if not searched:
             plan = replace(plan, manifest=plan.manifest.model_copy(update={"phi": Phi(action="off")}))
         with watching(probe):
-            prepared = prepare(plan, sources, quiet, engine, _unsaid)
+            prepared = prepare(
+                plan, sources, quiet, engine, lambda line: say(line) if line.startswith(FILTERED) else None
+            )
         if settled:
             jobs, setting = jobs_of(plan, sources, prepared, quiet)
             walked.jobs, walked.reached_teachers = forecast_each(jobs, setting), True

@@ -197,7 +197,7 @@ class Stage:
         """What `finish` recorded, or None while the stage is not finished."""
         try:
             found = orjson.loads(self._done.read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
             return None
         return found if isinstance(found, dict) else None
 
