@@ -92,6 +92,10 @@ def answer_to(key: str, choice: int = 0) -> str:
     return f"The answer to {key} is <answer>{key[:4]}</answer>" + f" ({choice})" * (choice > 0)
 
 
+_OPEN: set["_Connection"] = set()
+"""Connections that stand, of all servers of this process."""
+
+
 class _Connection(asyncio.Protocol):
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -101,10 +105,13 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.loop = asyncio.get_running_loop()
         self.script.connections += 1
+        _OPEN.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
+        _OPEN.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -296,6 +303,8 @@ def serving(script: Script, *, ssl: Any = None) -> Any:
 
         async def stop() -> None:
             found[0].close()
+            for connection in [one for one in _OPEN if one.loop is loop]:
+                connection.transport.abort()
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
             await asyncio.sleep(0.01)
