@@ -92,7 +92,7 @@ def answer_to(key: str, choice: int = 0) -> str:
     return f"The answer to {key} is <answer>{key[:4]}</answer>" + f" ({choice})" * (choice > 0)
 
 
-_OPEN: set["_Connection"] = set()
+_OPEN: set[_Connection] = set()
 """Connections that stand, of all servers of this process."""
 
 
