@@ -299,7 +299,7 @@ def stages_run(done: "subprocess.CompletedProcess[str]") -> tuple[set[str], set[
     cached: set[str] = set()
     for line in done.stderr.splitlines():
         stage, _, rest = line.partition(" ")
-        if stage in ("ingest", "texts", "images", "filter"):
+        if stage in ("ingest", "texts", "images", "filter") and ":" in rest:  # without one, the plan's table
             (cached if line.endswith(", cached") else ran).add(f"{stage} {rest.strip().partition(':')[0]}")
     return ran, cached
 
