@@ -16,7 +16,7 @@ from infimed_data.manifest import Reads
 from infimed_data.schema import Reject, why_absent
 from infimed_data.storage.hub import FetchedPlace, HubLocation, HubPlace, fetch
 from infimed_data.storage.limits import ReadLimits
-from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place
+from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, FetchingPlace, Place
 from infimed_data.storage.remote import RemotePlace
 from infimed_data.storage.stages import atomic_write, code_digest, key_of
 from infimed_data.storage.tables import TableRow, plan_shards, read_rows
@@ -50,26 +50,20 @@ def find(
 
     Raises `SourceError` or `HubError`.
     """
-    found = _found(spec, adapter, options, root, work, commit, limits, copies)
+    if "://" not in spec.location:
+        location = Path(spec.location)
+        found = Found(Place(location if location.is_absolute() else root / location))
+    elif not spec.location.startswith("hf://"):
+        found = Found(_fetched_url(spec, adapter, options, work, limits))
+    else:
+        found = _on_the_hub(spec, adapter, options, work, commit, limits, copies)
     found.place.limits = limits
     return found
 
 
-def _found(
-    spec: Reads,
-    adapter: Adapter,
-    options: Any,
-    root: Path,
-    work: Path,
-    commit: str | None,
-    limits: ReadLimits,
-    copies: Path | None,
+def _on_the_hub(
+    spec: Reads, adapter: Adapter, options: Any, work: Path, commit: str | None, limits: ReadLimits, copies: Path | None
 ) -> Found:
-    if "://" not in spec.location:
-        location = Path(spec.location)
-        return Found(Place(location if location.is_absolute() else root / location))
-    if not spec.location.startswith("hf://"):
-        return Found(_fetched_url(spec, adapter, options, work, limits))
     asked = HubLocation.parse(spec.location, revision=spec.revision)
     if copies is not None and (copies / asked.repo).is_dir():
         pinned = commit or (asked.revision if asked.pinned else None)
@@ -136,7 +130,7 @@ def _known(record: Path, cache: Path) -> dict[str, Any] | None:
 
 
 def _fetch(
-    place: HubPlace | RemotePlace,
+    place: FetchingPlace,
     location: str,
     adapter: Adapter,
     options: Any,

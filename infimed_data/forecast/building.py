@@ -45,12 +45,13 @@ def build(
     finally:
         whole = expected is not None and expected.finished is None
         if whole:
-            _remember(plan, options, meter)
+            sizes = _sizes(plan)
+            _remember(sizes, options, meter)
     if whole and expected is not None:
-        _remember_rest(plan, options, meter, final)
+        _remember_rest(plan, sizes, options, meter, final)
         for line in _table(expected, meter):
             say(line)
-        _log(plan, options, expected, meter, final)
+        _log(plan, sizes, options, expected, meter, final)
     return final
 
 
@@ -74,9 +75,9 @@ def _size(ran: Measured, sizes: dict[str, int]) -> int:
     return sizes[{"pictures": "images", "questions": "held"}.get(ran.kind, "rows")]
 
 
-def _remember(plan: Plan, options: BuildOptions, meter: Meter) -> None:
+def _remember(sizes: dict[str, int], options: BuildOptions, meter: Meter) -> None:
     """Keeps what the finished stages took; of a run that was cut off and went on, nothing can be said."""
-    rates, sizes = Rates({}), _sizes(plan)
+    rates = Rates({})
     for ran in meter.ran:
         if not ran.resumed:
             size = _size(ran, sizes)
@@ -86,9 +87,9 @@ def _remember(plan: Plan, options: BuildOptions, meter: Meter) -> None:
         rates.save(options.work)
 
 
-def _remember_rest(plan: Plan, options: BuildOptions, meter: Meter, final: Path) -> None:
+def _remember_rest(plan: Plan, sizes: dict[str, int], options: BuildOptions, meter: Meter, final: Path) -> None:
     written = sum(path.stat().st_size for path in final.rglob("*") if path.is_file())
-    rates, rows = Rates({}), _sizes(plan)["rows"]
+    rates, rows = Rates({}), sizes["rows"]
     rates.add(
         "write", Run(plan.manifest.name, rows, round(meter.rest, 4), meter.rest_peak_bytes, written, options.processes)
     )
@@ -138,9 +139,10 @@ def _wrong(expected: Expected, ran: Sequence[Measured]) -> list[str]:
     return sorted(f"{one.kind} {one.name}" for one in ran if (one.kind, one.name) in cached and one.kind != "index")
 
 
-def _log(plan: Plan, options: BuildOptions, expected: Expected, meter: Meter, final: Path) -> None:
+def _log(
+    plan: Plan, sizes: dict[str, int], options: BuildOptions, expected: Expected, meter: Meter, final: Path
+) -> None:
     """Writes the plan and what came of it to the work folder."""
-    sizes = _sizes(plan)
     stages: list[dict[str, Any]] = [
         {"kind": s.kind, "name": s.name, "state": s.state, "size": s.size, "seconds": s.cost.seconds,
          "peak_bytes": s.cost.peak_bytes, "disk_bytes": s.cost.disk_bytes, "runs": s.cost.runs}

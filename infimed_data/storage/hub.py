@@ -8,8 +8,7 @@ imported when a location needs it, not before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +19,11 @@ import orjson
 
 from infimed_data.errors import HubError, InfimedError, SourceError
 from infimed_data.showing import safe
-from infimed_data.storage.places import Place
+from infimed_data.storage.places import FetchingPlace, Place
 
 __all__ = ["FetchedPlace", "HubLocation", "HubPlace", "hub_errors", "is_remote"]
 
 ALLOWED = "a local folder or file, hf://datasets/OWNER/NAME@REVISION/PATH, or a URL that fsspec opens (s3://, https://)"
-FETCHED_AT_ONCE = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _QUOTA = re.compile(r"quota|storage|limit|exceed|payment|too large", re.IGNORECASE)
 
@@ -99,7 +97,7 @@ class HubLocation:
         return replace(self, revision=info.sha)
 
 
-class HubPlace(Place):
+class HubPlace(FetchingPlace):
     """A data set at a commit: all names are known from its listing, a file is fetched when its path is asked for."""
 
     def __init__(self, location: HubLocation) -> None:
@@ -108,8 +106,7 @@ class HubPlace(Place):
 
         assert location.pinned, location
         self.location = location
-        self.fetched: set[str] = set()
-        """Names of the files that were asked for so far."""
+        self.fetched = set()
         api, commit = HfApi(), location.revision
         folder, only = location.path, None
         with hub_errors(str(location)):
@@ -130,25 +127,10 @@ class HubPlace(Place):
         self.root = snapshots / str(commit) / folder
         self.only = only
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """All files of the folder, fetched or not."""
-        return self.listing
-
     def path(self, name: str) -> Path:
         """The path of a file in the cache, fetched if it is not there. Raises `HubError`."""
         self.fetched.add(name)
         return fetch(self.location, self._below + name)
-
-    def fetch(self, names: Iterable[str]) -> None:
-        """Fetches files, several at a time."""
-        wanted = sorted(set(names))
-        pool = ThreadPoolExecutor(FETCHED_AT_ONCE)
-        try:
-            for _ in pool.map(self.path, wanted):
-                pass
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C or an error, only what is being fetched is finished
 
 
 class FetchedPlace(Place):

@@ -19,6 +19,8 @@ import re
 import time
 import zipfile
 import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -30,11 +32,12 @@ from infimed_data.storage.archives import list_members, read_all, tar_stream
 from infimed_data.storage.limits import ReadLimits
 
 __all__ = [
-    "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "ImageFinder", "Place", "is_cell", "refusal_of",
-    "split_cell", "tidy_name",
+    "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "FetchingPlace", "ImageFinder", "Place", "is_cell",
+    "refusal_of", "split_cell", "tidy_name",
 ]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")
+_FETCHED_AT_ONCE = 8
 _BUILD = {"lock.json", "samples.parquet"}
 """What every build's folder holds."""
 _TABLES = (".parquet", ".csv", ".tsv")
@@ -228,6 +231,29 @@ class Place:
         _check_size(size, max_bytes)
         with self.open_member(archive, member) as stream:
             return read_all(stream, size)
+
+
+class FetchingPlace(Place):
+    """A place whose files are fetched when their path is asked for."""
+
+    fetched: set[str]
+    """Names of the files that were asked for so far."""
+    listing: tuple[str, ...]
+    """All files of the folder, fetched or not, sorted."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The listing."""
+        return self.listing
+
+    def fetch(self, names: Iterable[str]) -> None:
+        """Fetches files, several at a time."""
+        pool = ThreadPoolExecutor(_FETCHED_AT_ONCE)
+        try:
+            for _ in pool.map(self.path, sorted(set(names))):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C or an error, only what is being fetched is finished
 
 
 def refusal_of(error: Exception, what: str) -> Reject:

@@ -8,31 +8,26 @@ files that are not there yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from infimed_data.errors import InfimedError, SourceError, disk_error
 from infimed_data.schema import Reject
-from infimed_data.storage.places import Place, tidy_name
+from infimed_data.storage.places import FetchingPlace, tidy_name
 from infimed_data.storage.stages import atomic_write, key_of
 
 __all__ = ["RemotePlace"]
 
-FETCHED_AT_ONCE = 8
 
-
-class RemotePlace(Place):
+class RemotePlace(FetchingPlace):
     """A folder or file behind a URL: all names are known from its listing, a file is fetched when its path is asked
     for. Equal listings (names, sizes, and what else the file system tells files apart by) share what was fetched."""
 
     def __init__(self, url: str, kept: Path) -> None:
         self.url = url
-        self.fetched: set[str] = set()
-        """Names of the files that were asked for so far."""
+        self.fetched = set()
         with _remote_errors(url):
             import fsspec
 
@@ -49,6 +44,7 @@ class RemotePlace(Place):
         self._sizes = {name: about.get("size") for name, about in found.items() if _is_plain(name)}
         if not self._sizes:
             raise SourceError(f"{url}: no files there{_lists_nothing(url)}")
+        self.listing = tuple(sorted(self._sizes))
         self.state = key_of(url, sorted((name, _state(self._system, found[name])) for name in self._sizes))
         self.root = kept / self.state
 
@@ -58,16 +54,6 @@ class RemotePlace(Place):
             return {path: about}
         found: dict[str, Any] = self._system.find(path, detail=True)
         return found
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """All files of the folder, fetched or not."""
-        return self.listing
-
-    @property
-    def listing(self) -> tuple[str, ...]:
-        """Names of all files, sorted."""
-        return tuple(sorted(self._sizes))
 
     def path(self, name: str) -> Path:
         """The path of a file here, fetched if it is not there yet. Raises `SourceError`."""
@@ -84,16 +70,6 @@ class RemotePlace(Place):
                 if size is not None and size != got:
                     raise OSError(f"{got:,} bytes came of {size:,}")
         return path
-
-    def fetch(self, names: Iterable[str]) -> None:
-        """Fetches files, several at a time."""
-        wanted = sorted(set(names))
-        pool = ThreadPoolExecutor(FETCHED_AT_ONCE)
-        try:
-            for _ in pool.map(self.path, wanted):
-                pass
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _is_plain(name: str) -> bool:
