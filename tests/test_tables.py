@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
 from infimed_data.storage import documents, tables
-from infimed_data.storage.places import ImageFinder, Place, is_cell, split_cell, tidy_name
+from infimed_data.storage.listing import tidy_name
+from infimed_data.storage.places import ImageFinder, Place, is_cell, split_cell
 from infimed_data.storage.tables import TableFile, TableRow, parquet_schema, plan_shards, read_rows, text_cell
 
 ROWS = [{"n": number, "text": "é漢" * number, "nested": {"list": [number, None]}} for number in range(40)]
@@ -447,7 +448,7 @@ def test_a_place_means_the_same_in_another_process(tmp_path: Path) -> None:
     put_archive(tmp_path / "a.zip", {"rows.json": b"[]"})
     for location in (tmp_path, tmp_path / "a.zip"):
         place = Place(location)
-        place.open_zip("a.zip")
+        place.members("a.zip")
         other = pickle.loads(pickle.dumps(place))
         assert (other.tables, other.names, other.only) == (place.tables, place.names, place.only)
 

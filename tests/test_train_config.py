@@ -42,7 +42,14 @@ def faults(path: Path, *settings: str, task: str | None = None) -> list[str]:
             "vllm and server; give one of them",
         ),
         ("task: [\n", "run.yaml:2: not valid YAML"),
-        ("- a\n", "run.yaml:1: a configuration is a mapping"),
+        ("- a\n", "run.yaml:1: a list; allowed: a mapping of the keys of a configuration"),
+        (SFT + "output: runs/y\n", "found duplicate key"),
+        (SFT + "seed: 1\n'seed': 2\n", "found duplicate key"),
+        (SFT + "trl: {seed: 99999999999999999999}\n", "run.yaml:6: trl.seed: a number of more than 64 bits"),
+        (SFT + "trl: {seed: .nan}\n", "run.yaml:6: trl.seed: nan; allowed: a finite number"),
+        (SFT + "trl: !!python/object:os.system {}\n", "run.yaml:6: trl: the tag"),
+        (SFT + "trl: " + "[" * 40 + "]" * 40 + "\n", "nested too deeply"),
+        (SFT + "#" * (1 << 20) + "\n", "run.yaml:1: more than 1,048,576 bytes"),
         ("extends: run.yaml\n", "extends: a circle"),
     ],
 )
@@ -75,6 +82,10 @@ def test_set_and_extends_lie_over_the_file(write: Write, tmp_path: Path) -> None
     assert loaded.place("trl", "seed") == f"{path}:3"
     assert loaded.place("max_tokens") == f"{tmp_path / 'base.yaml'}:7"
     assert loaded.place("trl", "learning_rate") == "--set trl.learning_rate=1e-6"
+    whole = load_config(path, ["trl={lr_scheduler_type: cosine}"]).config
+    assert isinstance(whole, SftConfig)
+    assert whole.trl == {"lr_scheduler_type": "cosine"}
+    assert faults(path, "trl.seed=!wild 3")[0] == "--set trl.seed=!wild 3: the value is not valid YAML"
     assert faults(path, "max_tokens")[0].startswith("--set max_tokens: not key=value")
     assert faults(path, "output.x=1")[0].startswith("--set output.x=1: output is 'runs/x'; allowed: a mapping")
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from infimed_data.errors import ManifestError, did_you_mean
 from infimed_data.manifest.checks import cross_checks
 from infimed_data.manifest.models import Manifest
-from infimed_data.manifest.plain import MAX_BYTES, MAX_DEPTH, Positions, plain_yaml
+from infimed_data.plain_yaml import MAX_BYTES, MAX_DEPTH, Positions, plain_yaml
 from infimed_data.showing import holds_secret
 
 __all__ = ["Positions", "load_manifest", "place_of"]

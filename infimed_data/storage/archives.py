@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import tarfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from infimed_data.errors import SourceError
+from infimed_data.schema import Reject
 from infimed_data.storage.limits import ReadLimits
+from infimed_data.storage.listing import Extent, Listing, tidy_name
 
-__all__ = ["Member", "list_members", "read_all", "tar_stream"]
+__all__ = ["list_members", "member_stream", "read_all"]
 
 _LIST_BYTES = 256
 """Bytes of a zip archive's list, a member, with which a limit of members bounds the list as a whole."""
@@ -27,17 +31,9 @@ _SMALL_BYTES = 64 << 20
 """An archive that unpacks to less may do so from as little as it likes."""
 _STEP = 1 << 20
 _ZIP_ENTRY = b"PK\x01\x02"
-
-
-class Member(NamedTuple):
-    """A plain file in an archive."""
-
-    name: str
-    """As the archive spells it."""
-    offset: int
-    """A tar member's first byte; a zip member's position in the archive's list."""
-    size: int
-    """Unpacked, as the archive says."""
+_ZIP_HEADER = struct.Struct("<26xHH")
+"""Of a member; at its end the sizes of its name and of further fields, which stand before its bytes."""
+_ENCRYPTED = 1
 
 
 class _Sparing(io.BufferedReader):
@@ -61,41 +57,74 @@ def _too_many(count: str, most: int) -> str:
     return f"{count} members; allowed: {most:,} (limits.max_archive_members); split or unpack it"
 
 
-def list_members(path: Path, limits: ReadLimits) -> list[Member]:
-    """The plain files of a zip or tar archive in its order; links and devices are left out.
+_LISTED = 4_000_000
+"""Members that a process remembers, of the archives that were listed last."""
+_listings: dict[tuple[object, ...], Listing] = {}
+_lock = threading.Lock()
 
-    Raises `SourceError` for an archive that cannot be read, or that passes a limit.
+
+def list_members(path: Path, limits: ReadLimits) -> Listing:
+    """The plain files of a zip or tar archive, by tidy name; links, devices and names that climb out are left out.
+
+    An archive is listed once by each process, unless it changes. Raises `SourceError` for one that cannot be read, or
+    that passes a limit.
     """
     try:
-        found = list(_zip_members(path, limits) if path.suffix == ".zip" else _tar_members(path, limits))
+        now = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: not a readable archive ({_line(error)}); fetch it again") from error
+    key = (str(path), now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, limits)
+    with _lock:
+        found = _listings.pop(key, None)
+        if found is None:
+            found = _listed(path, limits)
+        _listings[key] = found  # the latest stands last
+        spare = sum(map(len, _listings.values())) - _LISTED
+        for oldest in [*_listings][:-1]:
+            if spare <= 0:
+                break
+            spare -= len(_listings.pop(oldest))
+    return found
+
+
+def _listed(path: Path, limits: ReadLimits) -> Listing:
+    members = dict[str, Extent]()
+    unpacked = 0
+    try:
+        for name, extent in _zip_members(path, limits) if path.suffix == ".zip" else _tar_members(path, limits):
+            unpacked += extent.size
+            try:
+                members[tidy_name(name)] = extent
+            except Reject:
+                continue
         size = path.stat().st_size
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from None
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError, NotImplementedError) as error:
         raise SourceError(f"{path}: not a readable archive ({_line(error)}); fetch it again") from error
-    unpacked = sum(member.size for member in found)
     if unpacked > max(_SMALL_BYTES, limits.max_archive_ratio * size):
         raise SourceError(
             f"{path}: unpacks to {unpacked:,} bytes, {unpacked / max(size, 1):,.0f} times its size; allowed: "
             f"{limits.max_archive_ratio:g} times (limits.max_archive_ratio); raise it if that is meant"
         )
-    return found
+    return Listing(members)
 
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def _zip_members(path: Path, limits: ReadLimits) -> Iterator[Member]:
+def _zip_members(path: Path, limits: ReadLimits) -> Iterator[tuple[str, Extent]]:
     most = max(1 << 20, limits.max_archive_members * _LIST_BYTES)
     with _Sparing(path, most, limits.max_archive_members) as file, zipfile.ZipFile(file) as archive:
-        for position, info in enumerate(archive.infolist()):
+        for info in archive.infolist():
             mode = info.external_attr >> 16
             if not info.is_dir() and stat.S_IFMT(mode) in (0, stat.S_IFREG):
-                yield Member(info.filename, position, info.file_size)
+                packed = (info.compress_size, info.CRC, info.compress_type, info.flag_bits)
+                yield info.filename, Extent(info.header_offset, info.file_size, *packed)
 
 
-def _tar_members(path: Path, limits: ReadLimits) -> Iterator[Member]:
+def _tar_members(path: Path, limits: ReadLimits) -> Iterator[tuple[str, Extent]]:
     with _Sparing(path, _HEADER_BYTES, _HEADER_BYTES) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         count = 0
         while (member := archive.next()) is not None:
@@ -104,7 +133,7 @@ def _tar_members(path: Path, limits: ReadLimits) -> Iterator[Member]:
                 raise SourceError(_too_many("more than that many", limits.max_archive_members))
             archive.members.clear()  # type: ignore[attr-defined]  # else every header is kept
             if member.isreg() and not member.issparse() and member.size >= 0:
-                yield Member(member.name, member.offset_data, member.size)
+                yield member.name, Extent(member.offset_data, member.size)
         if 0 < path.stat().st_size - archive.offset < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("cut off inside a member's header")
 
@@ -164,6 +193,26 @@ class _Window(io.RawIOBase):
         super().close()
 
 
-def tar_stream(path: Path, offset: int, size: int) -> IO[bytes]:
-    """A tar archive's member as a stream of its own."""
-    return io.BufferedReader(_Window(path, offset, size))
+def member_stream(path: Path, extent: Extent) -> IO[bytes]:
+    """A member of an archive as a stream of its own; nothing else of the archive is read.
+
+    Raises `OSError`, `RuntimeError` (a password), `NotImplementedError` (how it is packed) or `zipfile.BadZipFile`.
+    """
+    if path.suffix == ".tar":
+        return io.BufferedReader(_Window(path, extent.offset, extent.size))
+    if extent.flags & _ENCRYPTED:
+        raise RuntimeError("it is encrypted")
+    info = zipfile.ZipInfo()
+    info.file_size, info.compress_size, info.CRC = extent.size, extent.packed_size, extent.crc
+    info.compress_type, info.flag_bits = extent.method, extent.flags
+    file = path.open("rb")
+    try:
+        file.seek(extent.offset)
+        header = file.read(_ZIP_HEADER.size)
+        if len(header) < _ZIP_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            raise zipfile.BadZipFile("no member stands where the list says")
+        file.seek(sum(_ZIP_HEADER.unpack(header)), io.SEEK_CUR)
+        return zipfile.ZipExtFile(file, "r", info, close_fileobj=True)  # type: ignore[return-value]  # IO in all but name
+    except BaseException:
+        file.close()
+        raise

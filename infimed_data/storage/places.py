@@ -28,12 +28,13 @@ from typing import IO, NamedTuple
 
 from infimed_data.errors import SourceError, did_you_mean
 from infimed_data.schema import Reject
-from infimed_data.storage.archives import list_members, read_all, tar_stream
+from infimed_data.storage.archives import list_members, member_stream, read_all
 from infimed_data.storage.limits import ReadLimits
+from infimed_data.storage.listing import Listing, tidy_name
 
 __all__ = [
     "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "FetchingPlace", "ImageFinder", "Place", "is_cell",
-    "refusal_of", "split_cell", "tidy_name",
+    "refusal_of", "split_cell",
 ]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")
@@ -71,17 +72,6 @@ def split_cell(ref: str) -> CellRef:
     path, _, rest = ref.rpartition("#")
     group, row, column = rest.split(":", 2)
     return CellRef(path, int(group), int(row), column)
-
-
-def tidy_name(name: str) -> str:
-    """`name` as a relative POSIX path; raises `Reject("image_outside_root")` where it climbs out or is absolute."""
-    posix = name.replace("\\", "/")
-    if "\0" in posix or posix.startswith("/") or (len(posix) > 1 and posix[1] == ":"):
-        raise Reject("image_outside_root", name, "a relative path inside the source's folder")
-    parts = [part for part in posix.split("/") if part not in ("", ".")]
-    if ".." in parts or not parts:
-        raise Reject("image_outside_root", name, "a relative path inside the source's folder")
-    return "/".join(parts)
 
 
 class Place:
@@ -168,36 +158,14 @@ class Place:
         """Whether a path lies below the root, all links followed."""
         return Path(os.path.realpath(path)).is_relative_to(self._allowed_root)
 
-    def members(self, archive: str) -> dict[str, tuple[int, int]]:
-        """Members of an archive: name to (offset, size). Members that climb out are left out.
-
-        The offset is a tar member's first byte, and a zip member's position in the archive's list.
-        """
-        cached: dict[str, dict[str, tuple[int, int]]] = self.__dict__.setdefault("_members", {})
-        if archive not in cached:
-            found: dict[str, tuple[int, int]] = {}
-            for member in list_members(self.path(archive), self.limits):
-                try:
-                    found[tidy_name(member.name)] = (member.offset, member.size)
-                except Reject:
-                    continue
-            cached[archive] = dict(sorted(found.items()))
-        return cached[archive]
-
-    def open_zip(self, archive: str) -> zipfile.ZipFile:
-        """The open zip archive, kept open for the life of this object."""
-        cached: dict[str, zipfile.ZipFile] = self.__dict__.setdefault("_zips", {})
-        if archive not in cached:
-            cached[archive] = zipfile.ZipFile(self.path(archive))
-        return cached[archive]
+    def members(self, archive: str) -> Listing:
+        """Members of an archive: tidy name to where it is. Those whose names climb out are left out."""
+        return list_members(self.path(archive), self.limits)
 
     def open_member(self, archive: str, member: str) -> IO[bytes]:
         """A member of an archive, by its tidy name; the archive may spell it with backslashes or a leading dot."""
-        offset, size = self.members(archive)[member]
-        if archive.endswith(".tar"):
-            return tar_stream(self.path(archive), offset, size)
-        opened = self.open_zip(archive)
-        return opened.open(opened.infolist()[offset])
+        path = self.path(archive)
+        return member_stream(path, list_members(path, self.limits)[member])
 
     def read(self, ref: str, *, max_bytes: int) -> bytes:
         """The bytes of a file or an archive member.
@@ -227,10 +195,11 @@ class Place:
                 data = file.read(max_bytes + 1)  # it may grow while it is read
                 _check_size(len(data), max_bytes)
                 return data
-        _, size = self.members(archive)[member]
-        _check_size(size, max_bytes)
-        with self.open_member(archive, member) as stream:
-            return read_all(stream, size)
+        path = self.path(archive)
+        extent = list_members(path, self.limits)[member]
+        _check_size(extent.size, max_bytes)
+        with member_stream(path, extent) as stream:
+            return read_all(stream, extent.size)
 
 
 class FetchingPlace(Place):

@@ -15,7 +15,8 @@ from typing import Any
 
 from infimed_data.errors import InfimedError, SourceError, disk_error
 from infimed_data.schema import Reject
-from infimed_data.storage.places import FetchingPlace, tidy_name
+from infimed_data.storage.listing import tidy_name
+from infimed_data.storage.places import FetchingPlace
 from infimed_data.storage.stages import atomic_write, key_of
 
 __all__ = ["RemotePlace"]

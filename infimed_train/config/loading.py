@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from infimed_data.errors import ManifestError
+from infimed_data.plain_yaml import MAX_BYTES, plain_yaml
 from infimed_train.config.models import CONFIGS, EvalConfig, GrpoConfig, SftConfig
 from infimed_train.errors import TrainError, did_you_mean
 
@@ -84,7 +83,9 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Key
     if path.resolve() in [above.resolve() for above in chain]:
         raise TrainError(f"{path}:1: extends: a circle: {' -> '.join(str(p) for p in (*chain, path))}")
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8")
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise TrainError(
@@ -93,17 +94,13 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Key
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise TrainError(f"{path}: cannot read: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise TrainError(f"{path}:1: more than {MAX_BYTES:,} bytes; allowed: at most that, of a configuration")
     try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TrainError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
-    except (YAMLError, ValueError) as error:
-        raise TrainError(f"{path}:1: not valid YAML: {error}") from None
-    if not isinstance(document, CommentedMap):
-        raise TrainError(f"{path}:1: a configuration is a mapping; its first key is `task`")
-    positions: dict[Key, str] = {}
-    plain = _plain(document, (), path, positions)
+        plain, lines = plain_yaml(text, path, what="configuration")
+    except ManifestError as error:
+        raise TrainError(str(error)) from None
+    positions: dict[Key, str] = {key: f"{file}:{line}" for key, (file, line) in lines.items()}
     parent = plain.pop("extends", None)
     if parent is None:
         return plain, positions
@@ -131,8 +128,8 @@ def _apply(setting: str, plain: dict[str, Any], positions: dict[Key, str]) -> No
     if not equals or not all(keys):
         raise TrainError(f"--set {setting}: not key=value; allowed: such as --set trl.learning_rate=1e-5")
     try:
-        value = _plain(YAML(typ="rt").load(text), (), Path("--set"), {})
-    except YAMLError:
+        value = plain_yaml(f"value:\n  {text}", Path("--set"))[0]["value"]
+    except ManifestError:
         raise TrainError(f"--set {setting}: the value is not valid YAML") from None
     at = plain
     for depth, key in enumerate(keys[:-1]):
@@ -144,24 +141,6 @@ def _apply(setting: str, plain: dict[str, Any], positions: dict[Key, str]) -> No
     for known in [known for known in positions if known[: len(keys)] == tuple(keys)]:
         del positions[known]
     positions[tuple(keys)] = f"--set {setting}"
-
-
-def _plain(node: Any, loc: Key, path: Path, positions: dict[Key, str]) -> Any:
-    """A YAML node as plain data, with the line of every key and item noted."""
-    if isinstance(node, CommentedMap):
-        plain: dict[str, Any] = {}
-        for key, value in node.items():
-            here = (*loc, str(key))
-            if node.lc.data:
-                positions[here] = f"{path}:{node.lc.key(key)[0] + 1}"
-            plain[str(key)] = _plain(value, here, path, positions)
-        return plain
-    if isinstance(node, CommentedSeq):
-        return [_plain(value, (*loc, index), path, positions) for index, value in enumerate(node)]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
 
 
 def _tuples(plain: Any, loc: Key = ()) -> Any:

@@ -24,17 +24,17 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "Positions", "plain_yaml"]
 Positions = dict[tuple[str | int, ...], tuple[Path, int]]
 
 MAX_BYTES = 1 << 20
-"""Size of a manifest's file."""
+"""Size of a file."""
 MAX_VALUES = 20_000
-"""Values of a manifest, those that an alias repeats counted each time."""
+"""Values of a file, those that an alias repeats counted each time."""
 MAX_DEPTH = 32
 """Mappings and lists inside one another."""
 
 
-def plain_yaml(text: str, path: Path) -> tuple[dict[str, Any], Positions]:
-    """(data, position of every key and item) of a YAML document that is a mapping.
+def plain_yaml(text: str, path: Path, *, what: str = "manifest") -> tuple[dict[str, Any], Positions]:
+    """(data, position of every key and item) of a YAML document that is a mapping. `what` names it in messages.
 
-    Raises `ManifestError`, with the line, for what is not YAML, passes a limit, or has no place in a manifest.
+    Raises `ManifestError`, with the line, for what is not YAML, passes a limit, or has no place in such a file.
     """
     yaml = YAML(typ="rt")
     yaml.Composer = _Composer
@@ -62,8 +62,8 @@ def plain_yaml(text: str, path: Path) -> tuple[dict[str, Any], Positions]:
         said = " ".join(str(error).split())[:200]
         raise ManifestError([f"{path}:1: not valid YAML: {said or type(error).__name__}"]) from None
     if not isinstance(document, CommentedMap):
-        raise ManifestError([f"{path}:1: a {_kind(document)}; allowed: a mapping of the keys of a manifest"])
-    reading = _Reading(path)
+        raise ManifestError([f"{path}:1: a {_kind(document)}; allowed: a mapping of the keys of a {what}"])
+    reading = _Reading(path, what)
     return reading.mapping(document, ()), reading.positions
 
 
@@ -89,8 +89,9 @@ class _Composer(Composer):
 class _Reading:
     """One document on its way to plain data."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str) -> None:
         self.path = path
+        self._what = what
         self.positions: Positions = {}
         self._values = 0
         self._above: list[int] = []
@@ -172,7 +173,7 @@ class _Reading:
         self._above.pop()
 
     def _refused(self, line: int, loc: tuple[str | int, ...], given: str, allowed: str) -> ManifestError:
-        dotted = ".".join(map(str, loc)) or "manifest"
+        dotted = ".".join(map(str, loc)) or self._what
         return ManifestError([f"{self.path}:{line}: {dotted}: {given}; allowed: {allowed}"])
 
 
