@@ -10,7 +10,7 @@ import pickle
 import tarfile
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from infimed_data.errors import SourceError
 from infimed_data.schema import Reject
-from infimed_data.storage import documents, tables
-from infimed_data.storage.listing import tidy_name
+from infimed_data.storage import archives, documents, tables
+from infimed_data.storage.limits import ReadLimits
+from infimed_data.storage.listing import Listing, tidy_name
 from infimed_data.storage.places import ImageFinder, Place, is_cell, split_cell
 from infimed_data.storage.tables import TableFile, TableRow, parquet_schema, plan_shards, read_rows, text_cell
 
@@ -324,6 +325,67 @@ def test_an_archive_is_read_as_a_folder(kind: str, tmp_path: Path, monkeypatch: 
     for name in place.find("rows.*"):
         shards = plan_shards(place, TableFile(name))
         assert shown([row for shard in shards for row in read_rows(place, shard)]) == ROWS
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_is_listed_once_by_a_process_until_it_changes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_LISTED", 5)
+    listed: list[str] = []
+    inner = archives._listed
+
+    def noted(path: Path, limits: ReadLimits) -> Listing:
+        listed.append(path.name)
+        return inner(path, limits)
+
+    monkeypatch.setattr(archives, "_listed", noted)
+    put_archive(tmp_path / f"a.{kind}", {f"{n}.jpg": bytes([n]) * 3 for n in range(3)})
+    for n in range(3):
+        assert pickle.loads(pickle.dumps(Place(tmp_path))).read(f"a.{kind}!{n}.jpg", max_bytes=3) == bytes([n]) * 3
+    assert listed == [f"a.{kind}"]
+    put_archive(tmp_path / f"a.{kind}", {"new.jpg": b"new", "more.jpg": b"more"})
+    assert list(Place(tmp_path).members(f"a.{kind}")) == ["more.jpg", "new.jpg"]
+    assert len(listed) == 2
+    # What was listed last is remembered, as far as there is room.
+    put_archive(tmp_path / "b.zip", {f"{n}.jpg": b"x" for n in range(3)})
+    put_archive(tmp_path / "c.zip", {f"{n}.jpg": b"x" for n in range(4)})
+    for name in (f"a.{kind}", "b.zip", "c.zip", "c.zip"):
+        Place(tmp_path).members(name)
+    assert listed[2:] == ["b.zip", "c.zip"]
+    Place(tmp_path).members("b.zip")
+    assert listed[4:] == ["b.zip"]
+
+
+def test_what_zip_allows_is_read_by_its_place(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, method in (("stored", ZIP_STORED), ("packed", ZIP_DEFLATED), ("bz", ZIP_BZIP2), ("lz", ZIP_LZMA)):
+            info = ZipInfo(f"{name} \u00e9.jpg")
+            info.extra = b"\xfe\xca\x02\x00hi"
+            archive.writestr(info, data, method)
+        with archive.open("streamed.jpg", "w", force_zip64=True) as stream:
+            stream.write(data)
+    plain = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "b.zip").write_bytes(b"#!/bin/sh\n" * 20 + plain)  # unpacks itself: the archive begins later
+    place = Place(tmp_path)
+    for name in ("a.zip", "b.zip"):
+        assert len(place.members(name)) == 5
+        for member in place.members(name):
+            assert place.read(f"{name}!{member}", max_bytes=1 << 20) == data
+
+
+def test_a_zip_with_a_password_or_a_wrong_list_is_unreadable(tmp_path: Path) -> None:
+    put_archive(tmp_path / "a.zip", {"a.jpg": b"a" * 100, "b.jpg": b"b" * 100})
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    at = content.index(b"PK\x01\x02")
+    locked, moved = bytearray(content), bytearray(content)
+    locked[at + 8] |= 1
+    moved[at + 42] += 5
+    for name, data in (("locked.zip", locked), ("moved.zip", moved)):
+        (tmp_path / name).write_bytes(data)
+        assert rule(Place(tmp_path).read, f"{name}!a.jpg", max_bytes=1000) == "image_unreadable"
+        assert Place(tmp_path).read(f"{name}!b.jpg", max_bytes=1000) == b"b" * 100
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
