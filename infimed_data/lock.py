@@ -14,7 +14,7 @@ from infimed_data.manifest import Manifest
 from infimed_data.outputs import Decided, strata_table
 from infimed_data.phi_stages import phi_code
 from infimed_data.plan import Plan
-from infimed_data.source_stages import Read
+from infimed_data.source_runs import Read
 from infimed_data.storage.stages import code_digest, key_of
 
 __all__ = ["build_digest", "check_inputs", "lock_of", "sources_table", "versions"]

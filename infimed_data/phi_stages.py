@@ -23,7 +23,7 @@ from infimed_data.phi.verdicts import acted_on, quarantined
 from infimed_data.phi_images import PhiImageTask, search_images
 from infimed_data.progress import Progress
 from infimed_data.schema import PHI, PHI_KINDS, PHI_LOOKED
-from infimed_data.storage.places import Place
+from infimed_data.storage.places import Place, in_tasks
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table, write_table
 
 __all__ = ["Searched", "Source", "phi_code", "phi_stages", "search_source"]
@@ -175,10 +175,10 @@ def _images(stage: Stage, source: Source, limits: Limits, phi: Phi, engine: Engi
         )
         tasks = [
             PhiImageTask(
-                source.place, tuple(refs[first : first + IMAGES_A_TASK]), tuple(earlier), limits.max_image_bytes,
-                limits.max_image_pixels, phi.ocr, stage.part(number),
+                source.place, own, tuple(earlier), limits.max_image_bytes, limits.max_image_pixels, phi.ocr,
+                stage.part(number),
             )
-            for number, first in enumerate(range(0, len(refs), IMAGES_A_TASK))
+            for number, own in enumerate(in_tasks(refs.to_list(), IMAGES_A_TASK))
         ]  # fmt: skip
         todo = [task for task in tasks if not task.out.exists()]
         decoded = 0

@@ -24,7 +24,7 @@ from infimed_data.outputs import deciding_columns, drop_compared, gather
 from infimed_data.pair_stages import Compared, Part, compare
 from infimed_data.phi_stages import Searched, Source, search_source
 from infimed_data.plan import BuildOptions, Plan
-from infimed_data.source_stages import HEAVY_BYTES, Read, read_source
+from infimed_data.source_runs import HEAVY_BYTES, Read, read_sources
 from infimed_data.storage.stages import Stage, code_digest, key_of, read_table
 
 __all__ = ["FILTERED", "Prepared", "Sources", "jobs_of", "open_engine", "prepare", "read_all"]
@@ -85,8 +85,8 @@ def read_all(plan: Plan, options: BuildOptions, engine: Engine, say: Say) -> Sou
     everything = [*plan.readings, *plan.benchmarks]
     if any(reading.input_bytes > HEAVY_BYTES // 8 and not reading.ingest.done() for reading in everything):
         engine.warm()
-    reads = [read_source(reading, engine, say, quiet=options.quiet) for reading in plan.readings]
-    benchmarks = [read_source(reading, engine, say, quiet=options.quiet) for reading in plan.benchmarks]
+    found = read_sources(everything, engine, say, quiet=options.quiet)
+    reads, benchmarks = found[: len(plan.readings)], found[len(plan.readings) :]
     plan.fingerprints.save()
     _check_counts(plan, reads, benchmarks, say)
     return Sources(reads, benchmarks)

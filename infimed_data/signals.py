@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +39,8 @@ __all__ = [
     "read_placed",
 ]
 
+_LOOKS = 64
+"""Pictures that are kept until the rest of their measures is computed, all at a time."""
 _FIGURE = (
     r"(?i)\b(?:(?:see|refer to|shown in|depicted in|based on|according to|in|on)\s+(?:the\s+|this\s+)?"
     r"(?:following\s+|attached\s+|accompanying\s+|above\s+|given\s+)?(?:figure|photograph|picture|diagram|illustration)s?\b"
@@ -229,9 +230,10 @@ class ImageTask:
 
 def measure_images(task: ImageTask) -> dict[str, int]:
     """Writes `MEASURED`, one row a reference, and squares; returns how many were read and how many decoded."""
-    known = _known(task.known)
+    known = _Known(task.known)
     rows: list[dict[str, Any]] = []
     fresh: dict[str, dict[str, Any]] = {}
+    squares: dict[str, NDArray[np.uint8]] = {}
     looks: dict[str, Look] = {}
     canvas = Canvas()
     for ref, data in read_image_bytes(task.place, task.refs, max_bytes=task.max_bytes):
@@ -248,13 +250,22 @@ def measure_images(task: ImageTask) -> dict[str, int]:
                 looks[blob] = look(data, max_pixels=task.max_pixels, canvas=canvas)
             except Reject as reject:
                 found |= {"error": reject.rule, "error_value": reject.value, "error_limit": reject.limit}
+            if len(looks) == _LOOKS:
+                _finish(looks, fresh, squares)
         rows.append({"blob": blob, "ref": ref} if blob in fresh else {**found, "ref": ref})
-    for blob, measures in zip(looks, finish(list(looks.values())), strict=True):
-        fresh[blob] |= {name: getattr(measures, name) for name in measures.__dataclass_fields__}
+    _finish(looks, fresh, squares)
     rows = [{**fresh[row["blob"]], **row} if row.get("blob") in fresh else row for row in rows]
-    write_squares(task.squares, {seen.digest: square(seen) for seen in looks.values()})
+    write_squares(task.squares, squares)
     write_table(task.out, pa.Table.from_pylist(rows, MEASURED), MEASURED)
     return {"read": len(rows), "decoded": len(fresh)}
+
+
+def _finish(looks: dict[str, Look], fresh: Mapping[str, dict[str, Any]], squares: dict[str, NDArray[np.uint8]]) -> None:
+    """Adds the measures and squares of what was looked at, and lets go of it."""
+    for blob, measures in zip(looks, finish(list(looks.values())), strict=True):
+        fresh[blob].update({name: getattr(measures, name) for name in measures.__dataclass_fields__})
+    squares.update((seen.digest, square(seen)) for seen in looks.values())
+    looks.clear()
 
 
 def read_image_bytes(place: Place, refs: Sequence[str], *, max_bytes: int) -> Iterator[tuple[str, bytes | Reject]]:
@@ -265,9 +276,16 @@ def read_image_bytes(place: Place, refs: Sequence[str], *, max_bytes: int) -> It
             yield ref, place.read(ref, max_bytes=max_bytes)
         except Reject as reject:
             yield ref, reject
-    cells = sorted((split_cell(ref), ref) for ref in refs if is_cell(ref))
-    for (path, group, column), members in groupby(cells, key=lambda c: (c[0].path, c[0].row_group, c[0].column)):
-        yield from _cells(place, path, group, column, [(cell.row, ref) for cell, ref in members], max_bytes)
+    cells: dict[tuple[str, int, str], dict[int, list[_Item]]] = {}
+    for cell, ref in sorted((split_cell(ref), ref) for ref in refs if is_cell(ref)):
+        column, _, item = cell.column.partition("[")  # `images[1]` is an item of `images`
+        cells.setdefault((cell.path, cell.row_group, column), {}).setdefault(cell.row, []).append((ref, item))
+    for (path, group, column), wanted in cells.items():
+        yield from _cells(place, path, group, column, wanted, max_bytes)
+
+
+_Item = tuple[str, str]
+"""A reference to a cell, and what stands behind the bracket in it."""
 
 
 class PlacedImage(NamedTuple):
@@ -295,29 +313,35 @@ def read_placed(images: Sequence[PlacedImage], *, max_bytes: int) -> Iterator[tu
 
 
 def _cells(
-    place: Place, path: str, group: int, column: str, wanted: list[tuple[int, str]], max_bytes: int
+    place: Place, path: str, group: int, column: str, wanted: Mapping[int, Sequence[_Item]], max_bytes: int
 ) -> Iterator[tuple[str, bytes | Reject]]:
-    """Image bytes of rows of one row group; a column is binary, base64 text, or a struct with `bytes` and a `path`."""
-    name, _, item = column.partition("[")
-    at = dict(wanted)
-    first = 0
+    """Image bytes of rows of one row group, which is read from its beginning to the last of them.
+
+    A column is binary, base64 text, or a struct with `bytes` and a `path`, or a list of these.
+    """
     if not path.endswith(".parquet"):
-        for ref in at.values():
-            yield ref, _cell_bytes(text_cell(place, path, group, name), "", max_bytes)
+        for items in wanted.values():
+            for ref, _ in items:
+                yield ref, _cell_bytes(text_cell(place, path, group, column), "", max_bytes)
         return
+    first, last = 0, max(wanted)
     refusal = Reject("image_missing", path)
     for pause_s in (*PAUSES_S, None):
         start = 0
         try:
             parquet = pq.ParquetFile(place.path(path))
-            rows = 1 if _repeats(parquet, group, name) else 64
-            for batch in parquet.iter_batches(rows, row_groups=[group], columns=[name]):
+            rows = 1 if _repeats(parquet, group, column) else 64
+            for batch in parquet.iter_batches(rows, row_groups=[group], columns=[column]):
                 for row in range(max(first, start), start + len(batch)):
-                    if row in at:
-                        yield at[row], _cell_bytes(batch.column(0)[row - start].as_py(), item, max_bytes)
+                    if row in wanted:
+                        value = batch.column(0)[row - start].as_py()
+                        for ref, item in wanted[row]:
+                            yield ref, _cell_bytes(value, item, max_bytes)
                 start += len(batch)
                 first = max(first, start)
-            return
+                if first > last:
+                    return
+            break
         except (pa.ArrowException, OSError) as error:
             if getattr(error, "errno", None) is None:
                 refusal = Reject("image_unreadable", f"{path}: {(str(error).splitlines() or [''])[0]}")
@@ -326,9 +350,10 @@ def _cells(
             if refusal.rule != READ_FAILED or pause_s is None:
                 break
             time.sleep(pause_s)
-    for row, ref in wanted:
+    for row, items in wanted.items():
         if row >= first:
-            yield ref, refusal
+            for ref, _ in items:
+                yield ref, refusal
 
 
 def _repeats(parquet: pq.ParquetFile, group: int, name: str) -> bool:
@@ -358,29 +383,22 @@ def _cell_bytes(value: Any, item: str, max_bytes: int) -> bytes | Reject:
 class _Known:
     """Measurements of earlier runs, found by the digest of the encoded bytes. What a limit refused is tried again."""
 
-    def __init__(self, paths: tuple[Path, ...]) -> None:
-        tables = [read_table(path) for path in paths]
-        self._table = pa.concat_tables(tables) if tables else None
-        self._rows: dict[str, int] = {}
-        if self._table is not None:
-            self._rows = {blob: row for row, blob in enumerate(self._blobs(self._table)) if blob}
-
-    @staticmethod
-    def _blobs(table: pa.Table) -> list[str | None]:
-        blobs: list[str | None] = pc.if_else(
-            pc.equal(pc.fill_null(table["error"], ""), "image_too_large"), None, table["blob"]
-        ).to_pylist()
-        return blobs
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._tables = [_known_in(path) for path in paths]
 
     def find(self, blob: str) -> dict[str, Any] | None:
         """The measurements of `blob`, if it was measured before."""
-        row = self._rows.get(blob)
-        if row is None or self._table is None:
-            return None
-        found: dict[str, Any] = self._table.slice(row, 1).to_pylist()[0]
-        return found
+        for table, rows in self._tables:
+            if (row := rows.get(blob)) is not None:
+                found: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+                return found
+        return None
 
 
-@lru_cache(maxsize=2)
-def _known(paths: tuple[Path, ...]) -> _Known:
-    return _Known(paths)
+@lru_cache(maxsize=256)
+def _known_in(path: Path) -> tuple[pa.Table, dict[str, int]]:
+    """A table of measurements, and the row of each digest in it."""
+    table = read_table(path)
+    refused = pc.equal(pc.fill_null(table["error"], ""), "image_too_large")
+    blobs = pc.if_else(refused, None, table["blob"]).to_pylist()
+    return table, {blob: row for row, blob in enumerate(blobs) if blob}

@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 from pydantic import ValidationError
 
 from infimed_data.adapters import load_adapter
 from infimed_data.adapters.contract import Adapter, Context
-from infimed_data.engine import Engine
 from infimed_data.errors import HubError, ManifestError, SourceError, did_you_mean
 from infimed_data.fetching import find
-from infimed_data.images import SQUARE
-from infimed_data.ingest import IngestTask, ingest_shard
-from infimed_data.manifest import Benchmark, Limits, Reads
-from infimed_data.progress import Progress
-from infimed_data.schema import MEASURED
-from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts
-from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, READ_FAILED, Place, is_cell
-from infimed_data.storage.squares import gather_squares
-from infimed_data.storage.stages import Fingerprints, Stage, code_digest, file_digest, key_of, read_table, write_table
-from infimed_data.storage.tables import TableFile, plan_shards
+from infimed_data.manifest import Limits, Reads
+from infimed_data.storage.places import ARCHIVES, IMAGE_ENDINGS, Place, is_cell
+from infimed_data.storage.stages import Fingerprints, Stage, code_digest, file_digest, key_of, read_table
+from infimed_data.storage.tables import TableFile
 
-__all__ = ["HEAVY_BYTES", "Read", "Reading", "Report", "open_source", "read_source"]
+__all__ = ["Reading", "open_source"]
 
-IMAGES_A_TASK = 64
 READERS = (
-    "storage/archives.py", "storage/documents.py", "storage/limits.py", "storage/parquet.py", "storage/places.py",
-    "storage/separated.py", "storage/table_files.py", "storage/tables.py",
+    "storage/archives.py", "storage/documents.py", "storage/limits.py", "storage/listing.py", "storage/parquet.py",
+    "storage/places.py", "storage/separated.py", "storage/table_files.py", "storage/tables.py",
 )  # fmt: skip
 """Modules that decide what is read of a file."""
-HEAVY_BYTES = 3 << 20
-"""Stages that read less than this are quicker without worker processes."""
-
-Report = Callable[[str], None]
-Task = TypeVar("Task")
-Fact = TypeVar("Fact")
 
 
 @dataclass
@@ -159,21 +142,6 @@ class Reading:
         return xxhash.xxh3_128_hexdigest("\n".join(self.refs).encode())
 
 
-@dataclass(frozen=True)
-class Read:
-    """A source and split that has been read: its finished stages."""
-
-    reading: Reading
-    rows: int
-    rejected: int
-    parts: int
-    part_rows: tuple[int, ...]
-    image_content: str
-    """Digest of the images' bytes by reference."""
-    ran: dict[str, int] = field(default_factory=dict)
-    """Rows or images that had to be worked on, by stage; nothing for what was cached."""
-
-
 def open_source(
     section: str,
     name: str,
@@ -234,176 +202,3 @@ def open_source(
         return readings
     except (SourceError, HubError) as error:
         raise SourceError(f"{where(section, name, 'location')}: {section}.{name}: {error}") from error
-
-
-def read_source(reading: Reading, engine: Engine, report: Report, *, quiet: bool) -> Read:
-    """Runs the stages of one source and split, skipping what stands."""
-    ran: dict[str, int] = {}
-    facts = reading.ingest.done() or _ingest(reading, engine, ran, quiet)
-    if not reading.texts.done():
-        _texts(reading, engine, facts, ran, quiet)
-    pictures = reading.images.done() or _images(reading, engine, ran, quiet)
-    for stage, unit, total in (
-        ("ingest", "rows", facts["read"]),
-        ("texts", "rows", facts["read"]),
-        ("images", "images", len(reading.refs)),
-    ):
-        if stage in ran:
-            report(
-                f"{stage:<7} {reading.name}: {ran[stage]:,} {unit}" + (f" of {total:,}" if ran[stage] != total else "")
-            )
-        elif total:
-            report(f"{stage:<7} {reading.name}: {total:,} {unit}, cached")
-    if failed := pictures.get("failed"):
-        _tell_failed(reading, failed, report)
-    return Read(
-        reading, facts["read"], facts["rejected"], facts["parts"], tuple(facts["part_rows"]), pictures["content"], ran
-    )
-
-
-def _tell_failed(reading: Reading, failed: int, report: Report) -> None:
-    """Says which pictures could not be read. Raises `SourceError` for a benchmark's, which no leak may hide behind."""
-    errors = read_table(reading.images.folder / "images.arrow", ["error", "error_value"])
-    first = errors.filter(pc.equal(errors.column("error"), READ_FAILED)).column("error_value")[0].as_py()
-    told = f"{reading.name}: {failed:,} pictures could not be read ({first})"
-    if isinstance(reading.spec, Benchmark):
-        raise SourceError(f"benchmark {told}; the same command reads them again and goes on")
-    report(f"warning: {told}; rows with them are dropped as {READ_FAILED}, and the same command reads them again")
-
-
-def _ingest(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) -> dict[str, Any]:
-    stage = reading.ingest
-    with stage.running():
-        if facts := stage.done():
-            return facts
-        evidence = reading.adapter.evidence(reading.files, reading.context)
-        context = Context(reading.place, reading.split, reading.context.options, evidence)
-        shards = [shard for file in reading.files for shard in plan_shards(reading.place, file)]
-        tasks = [
-            IngestTask(reading.spec.adapter, context, shard, reading.spec.group_key, stage.part(i))
-            for i, shard in enumerate(shards)
-        ]
-        todo = [task for task in tasks if not task.out.exists()]
-        size = sum(task.shard.size_bytes for task in todo)
-        _run(
-            engine, ingest_shard, todo, f"ingest {reading.name}", "rows", 0, size > HEAVY_BYTES, quiet,
-            count=lambda fact: fact["read"],
-        )  # fmt: skip
-        rows: list[int] = []
-        rejected = 0
-        refs: set[str] = set()
-        for task in tasks:
-            table = read_table(task.out, ["image_refs", "reject_rule"])
-            rows.append(len(table))
-            rejected += len(table) - table.column("reject_rule").null_count
-            refs.update(pc.unique(pc.list_flatten(table.column("image_refs"))).to_pylist())
-        if not sum(rows):
-            raise SourceError(
-                f"{reading.place.root}: source '{reading.source}' has no rows for split '{reading.split}' "
-                f"in {', '.join(file.name for file in reading.files)}"
-            )
-        write_table(
-            stage.folder / "refs.arrow",
-            pa.table({"ref": pa.array(sorted(refs), pa.string())}),
-            pa.schema([("ref", pa.string())]),
-        )
-        ran["ingest"] = sum(rows)
-        return stage.finish({"read": sum(rows), "rejected": rejected, "parts": len(tasks), "part_rows": rows})
-
-
-def _texts(reading: Reading, engine: Engine, facts: Mapping[str, Any], ran: dict[str, int], quiet: bool) -> None:
-    stage = reading.texts
-    with stage.running():
-        if stage.done():
-            return
-        tasks = [TextTask(reading.ingest.part(i), stage.part(i)) for i in range(facts["parts"])]
-        todo = [task for task in tasks if not task.out.exists()]
-        heavy = sum(task.rows.stat().st_size for task in todo) > HEAVY_BYTES // 2
-        _run(
-            engine,
-            measure_texts,
-            todo,
-            f"texts {reading.name}",
-            "rows",
-            facts["read"],
-            heavy,
-            quiet,
-            count=lambda rows: rows,
-        )
-        ran["texts"] = facts["read"]
-        stage.finish({"rows": facts["read"]})
-
-
-def _images(reading: Reading, engine: Engine, ran: dict[str, int], quiet: bool) -> dict[str, Any]:
-    stage = reading.images
-    with stage.running():
-        if facts := stage.done():
-            return facts
-        known = tuple(
-            sorted(p for p in stage.folder.parents[1].glob("*/*/images.arrow") if (p.parent / "done.json").exists())
-        )
-        groups = [tuple(reading.refs[i : i + IMAGES_A_TASK]) for i in range(0, len(reading.refs), IMAGES_A_TASK)]
-        limits = reading.limits
-        tasks = [
-            ImageTask(reading.place, refs, known, limits.max_image_bytes, limits.max_image_pixels, stage.part(i))
-            for i, refs in enumerate(groups)
-        ]
-        _forget_failed(tasks)
-        todo = [task for task in tasks if not task.out.exists()]
-        decoded = sum(
-            fact["decoded"]
-            for fact in _run(
-                engine, measure_images, todo, f"images {reading.name}", "images", len(reading.refs),
-                len(reading.refs) > 16,
-                quiet, count=lambda fact: fact["read"],
-            )
-        )  # fmt: skip
-        tables = [read_table(task.out) for task in tasks]
-        measured = pa.concat_tables(tables).sort_by("ref") if tables else MEASURED.empty_table()
-        write_table(stage.folder / "images.arrow", measured, MEASURED)
-        digests = pc.unique(measured.column("digest").drop_null()).sort()
-        squares = [task.squares for task in tasks]
-        gather_squares(stage.folder, digests, squares, [path.parent for path in known], SQUARE)
-        if reading.refs:
-            ran["images"] = decoded
-        content = key_of(measured.column("ref").to_pylist(), measured.column("blob").to_pylist())
-        facts = {"content": content, "images": len(reading.refs), "decoded": decoded}
-        if failed := _forget_failed(tasks):  # not finished: the next run reads these pictures again
-            errors = measured.column("error").to_pylist()
-            return {**facts, "failed": failed, "content": key_of(content, errors)}
-        finished = stage.finish(facts)
-        for path in squares:
-            path.unlink(missing_ok=True)
-        return finished
-
-
-def _forget_failed(tasks: Sequence[ImageTask]) -> int:
-    """Removes parts with pictures that could not be read just then; returns how many there were."""
-    failed = 0
-    for task in tasks:
-        if task.out.exists():
-            errors = read_table(task.out, ["error"]).column("error")
-            if count := pc.sum(pc.equal(errors, READ_FAILED)).as_py():
-                failed += int(count)
-                task.out.unlink()
-    return failed
-
-
-def _run(
-    engine: Engine,
-    function: Callable[[Task], Fact],
-    tasks: Sequence[Task],
-    label: str,
-    unit: str,
-    total: int,
-    heavy: bool,
-    quiet: bool,
-    *,
-    count: Callable[[Fact], int],
-) -> list[Fact]:
-    facts = []
-    with Progress(label, total, unit, quiet=quiet) as progress:
-        for _, fact in engine.map(function, tasks, label=label, heavy=heavy):
-            progress.add(count(fact))
-            facts.append(fact)
-    return facts

@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 from known_answers import manifest_of, write_choices, write_manifest, write_pictures
 from PIL import Image
 
-from infimed_data import picture_stages, pipeline, preparing, source_stages
+from infimed_data import picture_stages, pipeline, preparing, source_runs
 from infimed_data.dedup import near
 from infimed_data.engine import Engine
 from infimed_data.generate import jobs, running
@@ -45,8 +45,9 @@ def cut_small(shard_bytes: int, *, rows: int = 500) -> Iterator[list[int]]:
         run = engine.map
 
         def run_all(
-            function: Callable[[Any], Any], tasks: Sequence[Any], *, label: str, heavy: bool
+            function: Callable[[Any], Any], tasks: Iterable[Any], *, label: str, heavy: bool
         ) -> Iterator[tuple[int, Any]]:
+            tasks = list(tasks)
             counts.append(len(tasks))
             found: Iterator[tuple[int, Any]] = run(function, tasks, label=label, heavy=True)
             return found
@@ -58,7 +59,7 @@ def cut_small(shard_bytes: int, *, rows: int = 500) -> Iterator[list[int]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "SHARD_BYTES", shard_bytes)
-        patch.setattr(source_stages, "IMAGES_A_TASK", max(1, shard_bytes // 10_000))
+        patch.setattr(source_runs, "IMAGES_A_TASK", max(1, shard_bytes // 10_000))
         patch.setattr(picture_stages, "PAIRS_A_TASK", max(1, shard_bytes // 10_000))
         patch.setattr(near, "TASK_ROWS", rows)
         for module in (jobs, running):

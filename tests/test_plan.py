@@ -170,11 +170,14 @@ def test_the_command_prints_a_table_or_json(desk: Desk, run: Run) -> None:
     assert done.returncode == 1 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
-def test_too_little_disk_is_said(tmp_path: Path) -> None:
+def test_too_little_disk_or_memory_is_said(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     planned = make_plan(desk.manifest(), desk.options)
     assert "TOO LITTLE" not in as_text(planned)
     assert "TOO LITTLE" in as_text(replace(planned, disk_free=10))
+    assert "memory_limit" not in as_text(planned)
+    assert "of memory_limit 64 GB\n" in as_text(replace(planned, memory_limit=64 * 10**9))
+    assert "of memory_limit 10 MB: MORE THAN THAT" in as_text(replace(planned, memory_limit=10**7))
 
 
 def test_a_source_that_fails_fails_the_plan_in_the_same_words(tmp_path: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from infimed_data.schema import SIGNALS
-from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts, text_signals
-from infimed_data.storage.places import Place
+from infimed_data.signals import ImageTask, TextTask, measure_images, measure_texts, read_image_bytes, text_signals
+from infimed_data.storage.places import Place, in_tasks
 from infimed_data.storage.stages import read_table, write_table
 from infimed_data.words import word_lists
 
@@ -231,6 +233,61 @@ def test_a_shard_is_measured_row_by_row_over_its_batches(tmp_path: Any) -> None:
     found = read_table(tmp_path / "texts.arrow")
     assert found["question_chars"].to_pylist() == [len(question) for question in questions]
     assert found["asked"].to_pylist() == word_lists(pa.array(questions)).to_pylist()
+
+
+def test_a_row_group_is_read_once_for_all_its_cells_and_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blob(row: int, name: str) -> bytes:
+        return f"{name} {row}".encode()
+
+    cell = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = [
+        {
+            **{name: {"bytes": blob(row, name), "path": None} for name in ("image_1", "image_2")},
+            "images": [{"bytes": blob(row, f"images[{item}]"), "path": None} for item in range(row % 3)],
+        }
+        for row in range(500)
+    ]
+    kinds = {"image_1": cell, "image_2": cell, "images": pa.list_(cell)}
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(kinds)), tmp_path / "a.parquet", row_group_size=200)
+    names = [*("image_1", "image_2"), "images[0]", "images[1]"]
+    wanted = [
+        (row, name)
+        for row in range(500)
+        for name in names
+        if row % 100 < 70 and (name[-1] != "]" or int(name[-2]) < row % 3)
+    ]
+    refs = {f"a.parquet#{row // 200}:{row % 200}:{name}": blob(row, name) for row, name in wanted}
+    read: Counter[tuple[int, str]] = Counter()
+    inner = pq.ParquetFile.iter_batches
+
+    def counted(*given: Any, **options: Any) -> Any:
+        for batch in inner(*given, **options):
+            read[options["row_groups"][0], options["columns"][0]] += len(batch)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    tasks = in_tasks(sorted(refs), 64)
+    assert sorted(ref for task in tasks for ref in task) == sorted(refs)
+    found = {ref: data for task in tasks for ref, data in read_image_bytes(Place(tmp_path), task, max_bytes=99)}
+    assert found == refs
+    last: dict[tuple[int, str], int] = {}
+    for row, name in wanted:
+        key = row // 200, name.partition("[")[0]
+        last[key] = max(last.get(key, 0), row % 200 + 1)
+    assert read.keys() == last.keys()
+    assert all(last[key] <= rows < last[key] + 64 for key, rows in read.items())
+
+
+def test_tasks_are_about_as_large_as_asked_and_keep_row_groups_together() -> None:
+    plain = [f"{n}.jpg" for n in range(130)]
+    cells = [f"a.parquet#{group}:{row}:image" for group, rows in enumerate((30, 30, 30, 3000)) for row in range(rows)]
+    tasks = in_tasks([*cells[::-1], *plain], 64)
+    assert [len(task) for task in tasks] == [64, 64, 2, 60, 30, 1024, 1024, 952]
+    assert tasks[0][0] == "0.jpg" and tasks[3][:2] == ("a.parquet#0:0:image", "a.parquet#0:1:image")
+    assert tasks[6][0] == "a.parquet#3:1024:image"
+    assert in_tasks([], 64) == []
 
 
 def test_a_lower_pixel_limit_counts_for_images_measured_before(tmp_path: Path) -> None:

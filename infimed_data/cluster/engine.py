@@ -10,7 +10,7 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -56,7 +56,7 @@ class RayEngine:
         self.settings = connection.settings
 
     def map(
-        self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
+        self, function: Callable[[Task], Fact], tasks: Iterable[Task], *, label: str, heavy: bool
     ) -> Iterator[tuple[int, Fact]]:
         """See `Engine.map`. At most two tasks a place in the cluster are on their way, so a long list costs no memory.
 
@@ -73,20 +73,20 @@ class RayEngine:
             num_cpus=settings.num_cpus_per_task, memory=settings.memory_per_task, resources=dict(settings.resources),
             max_retries=0, name=label,
         )  # fmt: skip
-        pending: dict[Any, int] = {}
+        pending: dict[Any, tuple[int, Task]] = {}
         losses: Counter[int] = Counter()
-        upcoming = iter(range(len(tasks)))
+        upcoming = enumerate(tasks)
         told = False
         last = time.monotonic()
 
-        def start(index: int) -> None:
-            pending[call.remote(self.connection.shared, function, tasks[index])] = index
+        def start(index: int, task: Task) -> None:
+            pending[call.remote(self.connection.shared, function, task)] = index, task
 
         try:
             while True:
                 most = self.connection.room() * (1 if settings.max_tasks else 2)
-                for index in itertools.islice(upcoming, max(0, most - len(pending))):
-                    start(index)
+                for index, task in itertools.islice(upcoming, max(0, most - len(pending))):
+                    start(index, task)
                 if not pending:
                     return
                 ready, _ = ray.wait(list(pending), num_returns=1, timeout=1.0)
@@ -98,14 +98,14 @@ class RayEngine:
                     if (why := self.connection.why_waiting()) is not None:
                         self.connection.say(f"warning: {label} waits: {why}")
                 for one in ready:
-                    index = pending.pop(one)
+                    index, task = pending.pop(one)
                     result = _result_of(ray, one)
                     if isinstance(result, _Lost):
                         losses[index] += 1
                         self._stop_after(losses[index], result, label)
                         if losses.total() == 1:
                             self.connection.say(f"warning: {label}: {result.why}; what was lost is done again")
-                        start(index)
+                        start(index, task)
                         continue
                     for path, size in result.written:
                         _see(path, size, settings.visible_within_s)

@@ -26,7 +26,10 @@ from infimed_data.images.places import unpack_places
 __all__ = ["Features", "Votes", "cast_votes"]
 
 WHOLE = 128
-"""Features that a bucket may have to vote."""
+"""Features that a bucket may have to vote, while there are at most `_FEW` in all; half as many for each four times
+that, down to `_LEAST_WHOLE`. Of millions, most in one bucket are strangers, and each costs a look at the others."""
+_FEW = 1 << 20
+_LEAST_WHOLE = 32
 MAX_BITS = 12
 """Bits of 64 in which two features that are one may differ."""
 _KEYS = 12
@@ -81,8 +84,8 @@ class Votes:
 
 
 def cast_votes(
-    features: Features, *, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped, whole: int = WHOLE,
-    hold_bytes: int = HOLD_BYTES, folder: Path | None = None,
+    features: Features, *, left: NDArray[np.bool_] | None, least_strength: float, capped: Capped,
+    whole: int | None = None, hold_bytes: int = HOLD_BYTES, folder: Path | None = None,
 ) -> Votes:  # fmt: skip
     """Pairs of pictures with two or more features in one arrangement, at least that strong; each view is one row.
 
@@ -90,6 +93,7 @@ def cast_votes(
     hold wait in files in `folder` (without one, where temporary files go); how many changes nothing.
     """
     owner = np.repeat(np.arange(len(features.starts) - 1, dtype=np.int32), np.diff(features.starts))
+    whole = whole or _whole(len(owner))
     with tempfile.TemporaryDirectory(prefix=".votes-", dir=folder) as temporary:
         parts = list(_parts(features, owner, left, whole, capped, hold_bytes, Path(temporary)))
         counts = np.zeros(len(owner), np.int32)
@@ -98,6 +102,13 @@ def cast_votes(
                 counts += np.bincount(numbers, minlength=len(owner)).astype(np.int32)
         found = [_agree(features, owner, part.read(), counts, least_strength) for part in parts]
     return Votes(*(np.concatenate([getattr(votes, field.name) for votes in found]) for field in fields(Votes)))
+
+
+def _whole(features: int) -> int:
+    whole = WHOLE
+    while features > _FEW and whole > _LEAST_WHOLE:
+        features, whole = -(-features // 4), whole // 2
+    return whole
 
 
 @dataclass(frozen=True)

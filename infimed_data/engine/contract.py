@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 __all__ = ["Engine", "Fact", "Task"]
@@ -15,7 +15,7 @@ class Engine(Protocol):
     """What the pipeline asks of an engine."""
 
     def map(
-        self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
+        self, function: Callable[[Task], Fact], tasks: Iterable[Task], *, label: str, heavy: bool
     ) -> Iterator[tuple[int, Fact]]:
         """(index of task, fact) as tasks finish. `heavy` says that the tasks are worth starting workers for."""
         ...

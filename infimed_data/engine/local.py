@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib.abc import MetaPathFinder
@@ -40,7 +40,7 @@ class LocalEngine:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(
-        self, function: Callable[[Task], Fact], tasks: Sequence[Task], *, label: str, heavy: bool
+        self, function: Callable[[Task], Fact], tasks: Iterable[Task], *, label: str, heavy: bool
     ) -> Iterator[tuple[int, Fact]]:
         """See `Engine.map`. At most two tasks a process are in flight, so a long list costs no memory."""
         if not heavy or self.processes == 1:

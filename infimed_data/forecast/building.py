@@ -40,7 +40,7 @@ def build(
     expected: Expected | None = None
     try:
         with meter.running():
-            expected = expect(plan, options, Rates.read(options.work), say)
+            expected = expect(plan, options, Rates.read(options.work), say, priced=False)
             final = pipeline.build(path, options, say, plan=plan)
     finally:
         whole = expected is not None and expected.finished is None

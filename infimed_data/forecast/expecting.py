@@ -70,15 +70,17 @@ class Expected:
         return [stage for stage in self.stages if stage.state == state]
 
 
-def expect(plan: Plan, options: BuildOptions, rates: Rates, say: Callable[[str], None] = lambda _: None) -> Expected:
-    """What a build would do now. Sources are counted and not read; nothing is sent.
+def expect(
+    plan: Plan, options: BuildOptions, rates: Rates, say: Callable[[str], None] = lambda _: None, *, priced: bool = True
+) -> Expected:
+    """What a build would do now. Sources are counted and not read; nothing is sent. Not `priced`: see `forecast_each`.
 
     Rows are filtered now where that is all that is missing, which `say` is told: the build finds it done.
     """
     sizes = {reading.name: _size(reading) for reading in (*plan.readings, *plan.benchmarks)}
     draft = _Draft(plan, options, rates, sizes)
     read = draft.sources()
-    walked = _walk(plan, options, say, searched=draft.searched) if read else _Walked()
+    walked = _walk(plan, options, say, searched=draft.searched, priced=priced) if read else _Walked()
     draft.indexes(read=read)
     draft.compared(walked)
     most = {} if walked.reached_teachers or walked.finished else _most_candidates(plan, sizes)
@@ -239,7 +241,7 @@ class _Walked:
     reached_teachers: bool = False
 
 
-def _walk(plan: Plan, options: BuildOptions, say: Callable[[str], None], *, searched: bool) -> _Walked:
+def _walk(plan: Plan, options: BuildOptions, say: Callable[[str], None], *, searched: bool, priced: bool) -> _Walked:
     """Walks the pipeline as far as it stands. Not searched: as if no health information were looked for."""
     quiet = replace(options, quiet=True)
     engine = LocalEngine(options.processes)
@@ -259,7 +261,7 @@ def _walk(plan: Plan, options: BuildOptions, say: Callable[[str], None], *, sear
             )
         if settled:
             jobs, setting = jobs_of(plan, sources, prepared, quiet)
-            walked.jobs, walked.reached_teachers = forecast_each(jobs, setting), True
+            walked.jobs, walked.reached_teachers = forecast_each(jobs, setting, priced=priced), True
     except _NotDone as stop:
         walked.stopped = (stop.kind, stop.name)
     finally:

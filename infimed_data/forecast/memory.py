@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,8 @@ from types import TracebackType
 __all__ = ["MemoryWatch", "memory_of_tree"]
 
 INTERVAL_S = 0.3
+_SHARE = 0.02
+"""Of the time, what looking may take: the kernel walks all pages of large processes."""
 
 
 def memory_of_tree() -> int:
@@ -57,8 +60,10 @@ class MemoryWatch:
 
     def _run(self) -> None:
         while True:
+            start = time.monotonic()
             self._seen(memory_of_tree())
-            if self._stopped.wait(INTERVAL_S):
+            took = time.monotonic() - start
+            if self._stopped.wait(max(INTERVAL_S, took / _SHARE)):
                 return
 
     def __enter__(self) -> MemoryWatch:

@@ -27,6 +27,8 @@ class Planned:
     expected: Expected
     processes: int
     disk_free: int
+    memory_limit: int | None
+    """What the manifest says that a build may take."""
     warnings: list[str]
 
     @property
@@ -64,7 +66,14 @@ def make_plan(path: Path, options: BuildOptions) -> Planned:
     plan.fingerprints.save()
     folder = next(folder for folder in (options.work, *options.work.absolute().parents) if folder.exists())
     free = shutil.disk_usage(folder).free
-    return Planned(plan.manifest.name, expected, options.processes, free, [*map(str, semantic_warnings(plan))])
+    return Planned(
+        plan.manifest.name,
+        expected,
+        options.processes,
+        free,
+        plan.manifest.memory_limit,
+        [*map(str, semantic_warnings(plan))],
+    )
 
 
 def as_text(planned: Planned) -> str:
@@ -78,7 +87,7 @@ def as_text(planned: Planned) -> str:
     maybe = planned.seconds("maybe")
     more = f", and up to {in_seconds(maybe)} for stages that depend on what comes before" if maybe else ""
     lines.append(f"time     ~{in_seconds(planned.seconds('runs'))} with {planned.processes} processes{more}")
-    lines.append(f"memory   ~{in_bytes(planned.peak_bytes)} at most")
+    lines.append(f"memory   ~{in_bytes(planned.peak_bytes)} at most{_of_limit(planned)}")
     tight = "" if planned.disk_bytes < planned.disk_free else ": TOO LITTLE"
     lines.append(f"disk     ~{in_bytes(planned.disk_bytes)} more, of {in_bytes(planned.disk_free)} free{tight}")
     for job in expected.jobs:
@@ -88,6 +97,13 @@ def as_text(planned: Planned) -> str:
         lines.append(f"asks     {name}: at most ~{most:,} candidates; requests and price are {text}")
     lines.append(f"rates    {_where_from(planned)}")
     return "\n".join([*lines, *planned.warnings])
+
+
+def _of_limit(planned: Planned) -> str:
+    if planned.memory_limit is None:
+        return ""
+    tight = "" if planned.peak_bytes <= planned.memory_limit else ": MORE THAN THAT"
+    return f", of memory_limit {in_bytes(planned.memory_limit)}{tight}"
 
 
 def _where_from(planned: Planned) -> str:
@@ -153,6 +169,7 @@ def as_plain(planned: Planned) -> dict[str, Any]:
         "seconds": planned.seconds("runs"),
         "seconds_maybe": planned.seconds("maybe"),
         "peak_bytes": planned.peak_bytes,
+        "memory_limit_bytes": planned.memory_limit,
         "disk_bytes": planned.disk_bytes,
         "disk_free_bytes": planned.disk_free,
         "stages": stages,

@@ -152,10 +152,18 @@ def forecast_jobs(jobs: Sequence[Job], setting: Setting) -> list[str]:
     return [line for found in forecast_each(jobs, setting) for line in found.lines()]
 
 
-def forecast_each(jobs: Sequence[Job], setting: Setting) -> list[JobForecast]:
-    """What each pass would ask and cost."""
+def forecast_each(jobs: Sequence[Job], setting: Setting, *, priced: bool = True) -> list[JobForecast]:
+    """What each pass would ask and cost.
+
+    Not `priced`: only which are finished, and how many rows are asked about; no remembered answer is looked at.
+    """
     if not jobs:
         return []
+    if not priced:
+        return [
+            JobForecast(job.name, label(job), _rows_about(job), is_finished=job.stage.done() is not None)
+            for job in jobs
+        ]
     cache = RequestCache(cache_folder(setting.work))
     digests = {digest for job in jobs for images in job.rows["images"].to_list() for digest in images}
     pictures = Pictures(setting.origins, digests, setting.manifest.limits, setting.work / "spill")
@@ -207,6 +215,11 @@ async def _job(job: Job, setting: Setting, cache: RequestCache, pictures: Pictur
             async for _ in fill(wanted, work, job.settings.fill, most=most, in_flight=1, report=report):
                 pass
     return _found(job, remembered, asked_rows, open_rows, further)
+
+
+def _rows_about(job: Job) -> int:
+    fill = job.settings.fill
+    return job.rows.height if fill is None else min(job.rows.height, sum(fill.samples.values()))
 
 
 def _problems(job: Job, setting: Setting) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from infimed_data.outputs.decide import Decided
 from infimed_data.outputs.taught import Rationales
 from infimed_data.progress import Progress
 from infimed_data.schema import IMAGES, ORIGINS
-from infimed_data.storage.places import Place, is_cell
+from infimed_data.storage.places import Place, in_tasks, is_cell
 from infimed_data.storage.stages import clear_folder, read_table, write_parquet, write_table
 
 __all__ = ["Unit", "placed_targets", "write_build"]
@@ -222,23 +222,19 @@ def _pack(
         for key in wanted:
             source, _, ref = key.partition("|")
             by_source.setdefault(source, []).append(ref)
-        tasks: list[PackTask] = []
-        for source, refs in sorted(by_source.items()):
-            for start in range(0, len(refs), PACK_IMAGES):
-                tasks.append(
-                    PackTask(
-                        places[source], tuple(refs[start : start + PACK_IMAGES]), spec.max_pixels,
-                        spec.window_deep_images,
-                        manifest.limits.max_image_bytes, manifest.limits.max_image_pixels,
-                        spill / f"pack-{name}-{len(tasks):05d}",
-                    )
-                )  # fmt: skip
-        sources = [source for source, refs in sorted(by_source.items()) for _ in range(0, len(refs), PACK_IMAGES)]
+        each = [(source, refs) for source in sorted(by_source) for refs in in_tasks(by_source[source], PACK_IMAGES)]
+        tasks = [
+            PackTask(
+                places[source], refs, spec.max_pixels, spec.window_deep_images, manifest.limits.max_image_bytes,
+                manifest.limits.max_image_pixels, spill / f"pack-{name}-{number:05d}",
+            )
+            for number, (source, refs) in enumerate(each)
+        ]  # fmt: skip
         with Progress(f"images for {name}", len(wanted), "images", quiet=quiet) as progress:
             for index, entries in engine.map(pack_images, tasks, label="packing images", heavy=len(wanted) > 100):
                 progress.add(len(entries))
                 for ref, offset, size in entries:
-                    packed[name][f"{sources[index]}|{ref}"] = Packed(tasks[index].out, offset, size)
+                    packed[name][f"{each[index][0]}|{ref}"] = Packed(tasks[index].out, offset, size)
     return packed
 
 

@@ -19,10 +19,11 @@ import re
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -33,12 +34,14 @@ from infimed_data.storage.limits import ReadLimits
 from infimed_data.storage.listing import Listing, tidy_name
 
 __all__ = [
-    "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "FetchingPlace", "ImageFinder", "Place", "is_cell",
-    "refusal_of", "split_cell",
+    "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "FetchingPlace", "ImageFinder", "Place", "in_tasks",
+    "is_cell",    "refusal_of", "split_cell",
 ]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")
 _FETCHED_AT_ONCE = 8
+_CELLS = 16
+"""Tasks' sizes that the cells of one row group may take in one task."""
 _BUILD = {"lock.json", "samples.parquet"}
 """What every build's folder holds."""
 _TABLES = (".parquet", ".csv", ".tsv")
@@ -72,6 +75,29 @@ def split_cell(ref: str) -> CellRef:
     path, _, rest = ref.rpartition("#")
     group, row, column = rest.split(":", 2)
     return CellRef(path, int(group), int(row), column)
+
+
+def in_tasks(refs: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    """`refs` in tasks of about `size`.
+
+    Whoever reads a cell goes through its Parquet row group from the beginning: cells of one stay together, in their
+    order, in tasks of up to `_CELLS` times `size`.
+    """
+    plain = [ref for ref in refs if not is_cell(ref)]
+    tasks = [tuple(plain[start : start + size]) for start in range(0, len(plain), size)]
+    task: list[str] = []
+    cells = sorted((split_cell(ref), ref) for ref in refs if is_cell(ref))
+    for _, members in groupby(cells, key=lambda cell: cell[0][:2]):
+        group = [ref for _, ref in members]
+        if task and len(task) + len(group) > size:
+            tasks.append(tuple(task))
+            task = []
+        for start in range(0, len(group), _CELLS * size):
+            task += group[start : start + _CELLS * size]
+            if len(task) >= size:
+                tasks.append(tuple(task))
+                task = []
+    return [*tasks, tuple(task)] if task else tasks
 
 
 class Place:
