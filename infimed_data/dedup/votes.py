@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from infimed_data.dedup.buckets import Capped, bucket_pairs, bucket_pairs_between, distinct, mixed, runs
-from infimed_data.images.hashes import TOGGLES, transposed, views_of
+from infimed_data.dedup.buckets import Capped, distinct, mixed, runs
+from infimed_data.dedup.feature_matches import MOST_BITS, find_matches
 from infimed_data.images.places import unpack_places
 
 __all__ = ["Features", "Votes", "cast_votes"]
@@ -30,19 +30,12 @@ WHOLE = 128
 that, down to `_LEAST_WHOLE`. Of millions, most in one bucket are strangers, and each costs a look at the others."""
 _FEW = 1 << 20
 _LEAST_WHOLE = 32
-MAX_BITS = 12
-"""Bits of 64 in which two features that are one may differ."""
-_KEYS = 12
-_STEADY = (
-    (0, 1), (1, 2), (0, 3), (2, 3), (3, 3), (0, 4), (1, 3), (2, 4), (1, 1), (0, 2), (4, 4), (3, 5), (0, 0), (0, 6),
-    (2, 6), (5, 5), (6, 7), (1, 5), (1, 4), (4, 6), (3, 4),
-)  # fmt: skip
-"""Frequencies (u, v) whose signs, and those of (v, u), changed least in cropped and resized copies: 5 to 13 of 100."""
 _FEWEST_BITS = 20
-"""Keys have more bits where there are more features, so that buckets hold some four by chance."""
+_MORE_BITS = {128: 1, 64: 3, 32: 7}
+"""Keys have more bits where there are more features, so that buckets hold some four by chance, and some more where few
+may vote: then what alike pictures have in common fills no bucket."""
 _RARE = 24
 """Pictures that a feature may be found in to count fully."""
-_CHUNK = 1 << 15
 HOLD_BYTES = 192 << 20
 """Memory for matches, where nothing else is said."""
 _MATCH_BYTES = 96
@@ -99,7 +92,7 @@ def cast_votes(
         counts = np.zeros(len(owner), np.int32)
         for part in parts:
             for numbers in _numbers(part.read()):
-                counts += np.bincount(numbers, minlength=len(owner)).astype(np.int32)
+                np.add.at(counts, numbers, np.int32(1))
         found = [_agree(features, owner, part.read(), counts, least_strength) for part in parts]
     return Votes(*(np.concatenate([getattr(votes, field.name) for votes in found]) for field in fields(Votes)))
 
@@ -132,7 +125,9 @@ def _parts(
     chunks: list[Path] = []
     first = np.zeros(0, np.uint64)
     total = 0
-    for chunk in _matches(features, owner, left, whole, capped, most):
+    bits = max(_FEWEST_BITS, (len(owner) - 1).bit_length() + _MORE_BITS.get(whole, 1))
+    flagged = None if left is None else left[owner]
+    for chunk in find_matches(features.patches, owner, flagged, min(bits, MOST_BITS), whole, capped, most):
         if not len(chunk):
             continue
         total += len(chunk)
@@ -169,121 +164,13 @@ def _numbers(matches: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np
     )
 
 
-@lru_cache(maxsize=4)
-def _masks(bits: int) -> tuple[np.uint64, ...]:
-    """Sets of `bits` of the steadiest bits, closed under the exchange of u and v; each bit is in about as many sets."""
-    used = [0.0] * len(_STEADY)
-    masks = []
-    for number in range(_KEYS):
-        luck = mixed(np.arange(len(_STEADY), dtype=np.uint64) + np.uint64(100 * number + 1)) >> np.uint64(40)
-        order = np.argsort(np.array(used) + luck * (0.9 / 2**24), kind="stable")
-        mask, left = 0, bits
-        for at in order.tolist():
-            u, v = _STEADY[at]
-            if (size := 1 if u == v else 2) <= left:
-                mask |= (1 << (63 - (8 * u + v))) | (1 << (63 - (8 * v + u)))
-                left -= size
-                used[at] += 1
-        masks.append(np.uint64(mask))
-    return tuple(masks)
-
-
-def _keyed(
-    patches: NDArray[np.uint64], mask: np.uint64
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
-    """(smallest value of the bits under the mask in the eight upright views, the patch in a view in which they have it,
-    that view)."""
-    keys, turned, turns = np.empty_like(patches), np.empty_like(patches), np.empty(len(patches), np.uint8)
-    for start in range(0, len(patches), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        plain, flips = _flipped(patches[chunk], mask)
-        across, other_flips = _flipped(transposed(patches[chunk]), mask)
-        key, other = plain & mask, across & mask
-        less = other < key
-        keys[chunk] = np.minimum(key, other)
-        turned[chunk] = np.where(less, across, plain)
-        turns[chunk] = np.where(less, other_flips + np.uint8(4), flips)
-    return keys, turned, turns
-
-
-def _flipped(patches: NDArray[np.uint64], mask: np.uint64) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """(patches flipped so that their bits under the mask are the smallest number of the four; by which flips).
-
-    Flips toggle sets of bits. One of two sets decides the highest bit that any of them has, the other (or both
-    together) the highest that this one leaves undecided: two looks at one bit each instead of four comparisons.
-    """
-    sets = sorted(((int(TOGGLES[flips] & mask), flips) for flips in range(1, 4)), reverse=True)
-    high, by_high = sets[0]
-    low, by_low = sets[2]
-    low, by_low = min((low, by_low), (low ^ high, by_low ^ by_high))
-    flips = np.zeros(len(patches), np.uint8)
-    for toggled, by in ((high, by_high), (low, by_low)):
-        if toggled:
-            chosen = (patches >> np.uint64(toggled.bit_length() - 1)) & np.uint64(1)
-            patches = patches ^ chosen * TOGGLES[by]
-            flips ^= chosen.astype(np.uint8) * np.uint8(by)
-    return patches, flips
-
-
-def _matches(
-    features: Features, owner: NDArray[np.int32], left: NDArray[np.bool_] | None, whole: int, capped: Capped, most: int
-) -> Iterator[NDArray[np.uint64]]:
-    """Features that are one, packed: the one's number (30 bits), the other's (30), the view of the other (3).
-
-    Comes in sorted arrays, each of about `most` or fewer; two may have the same.
-    """
-    patches = features.patches
-    bits = max(_FEWEST_BITS, (len(patches) - 1).bit_length() + 1)
-    flagged = None if left is None else left[owner]
-    found, pending = [np.zeros(0, np.uint64)], 0
-    for mask in _masks(bits):
-        keys, turned, turns = _keyed(patches, mask)
-        if flagged is None:
-            meetings = bucket_pairs(keys, whole=whole, window=0, capped=capped)
-        else:
-            meetings = bucket_pairs_between(keys, flagged, ~flagged, whole=whole, window=0, capped=capped)
-        for one, other in meetings:
-            near = np.bitwise_count(turned[one] ^ turned[other]) <= MAX_BITS
-            one, other = one[near], other[near]
-            apart = owner[one] != owner[other]
-            one, other = one[apart], other[apart]
-            swap = one > other
-            one, other = np.where(swap, other, one), np.where(swap, one, other)
-            view = _RELATIVE[turns[one], turns[other]].astype(np.uint64)
-            found.append((one.astype(np.uint64) << np.uint64(33)) | (other.astype(np.uint64) << np.uint64(3)) | view)
-            pending += len(one)
-            if pending > most:
-                found = [distinct(np.concatenate(found))]
-                pending = len(found[0])
-                if 2 * pending > most:
-                    yield found[0]
-                    found, pending = [np.zeros(0, np.uint64)], 0
-    yield distinct(np.concatenate(found))
-
-
-def _relative_views() -> NDArray[np.uint8]:
-    """[a, b] is the view in which the other has to be seen to be the one, where the one seen as a is the other as b."""
-    sample = np.array([0x0123456789ABCDEF], np.uint64)
-    seen = views_of(sample, inverted=False)[0]
-    table = np.zeros((8, 8), np.uint8)
-    for other in range(8):
-        for one in range(8):
-            # The one is that view of the sample which, seen as `one`, is what the sample is seen as `other`.
-            table[one, other] = next(
-                view for view in range(8) if views_of(seen[view : view + 1], inverted=False)[0, one] == seen[other]
-            )
-    return table
-
-
-_RELATIVE = _relative_views()
-
-
 def _agree(
     features: Features, owner: NDArray[np.int32], matches: NDArray[np.uint64], counts: NDArray[np.int32],
     least_strength: float,
 ) -> Votes:  # fmt: skip
     """Groups of matches of one pair of pictures in one view, and how many of each agree. `counts` has the matches of
     each feature."""
+    matches = _not_alone(matches, owner)
     one, other = _numbers(matches)
     dark = (features.places & np.uint32(1)).astype(np.uint8)
     view = (matches & np.uint64(7)).astype(np.uint8) | ((dark[one] ^ dark[other]) << np.uint8(3))
@@ -307,6 +194,21 @@ def _agree(
     points = _Points.of(features, owner, one, other, view)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     return _count(points, weight, starts, number, group[begins], least_strength)
+
+
+def _not_alone(matches: NDArray[np.uint64], owner: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """The matches without most of those that no other match has the pictures of: nearly all, by chance."""
+    one, other = _numbers(matches)
+    pair = (owner[one].astype(np.uint64) << np.uint64(32)) | owner[other].astype(np.uint64)
+    bits = (4 * len(matches)).bit_length()
+    place = mixed(pair) >> np.uint64(64 - bits)
+    number = np.arange(len(place), dtype=np.uint32)
+    last = np.empty(1 << bits, np.uint32)
+    last[place] = number
+    shared = np.zeros(1 << bits, np.bool_)
+    shared[place[last[place] != number]] = True
+    kept: NDArray[np.uint64] = matches[shared[place]]
+    return kept
 
 
 @dataclass(frozen=True)
