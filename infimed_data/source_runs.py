@@ -35,6 +35,9 @@ IMAGES_A_TASK = 64
 HEAVY_BYTES = 3 << 20
 """Stages that read less than this are quicker without worker processes."""
 
+MANY_IMAGES = 50_000
+"""After more than this, workers start afresh: they remember which pictures they have seen."""
+
 Report = Callable[[str], None]
 Task = TypeVar("Task")
 Fact = TypeVar("Fact")
@@ -73,7 +76,10 @@ def read_sources(readings: Sequence[Reading], engine: Engine, report: Report, *,
         engine, measure_texts, [_texts(*one) for one in todo], f"texts {_named(todo)}", size > HEAVY_BYTES // 2, quiet,
         count=lambda rows: rows,
     )  # fmt: skip
-    return [_read(reading, engine, own, report, quiet) for reading, own in both]
+    found = [_read(reading, engine, own, report, quiet) for reading, own in both]
+    if sum(own.get("images", 0) for own in ran) > MANY_IMAGES:
+        engine.renew()
+    return found
 
 
 def _named(todo: Sequence[tuple[Reading, Ran]]) -> str:

@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -129,14 +129,15 @@ class Place:
         Without hidden files, links out of the root, and what is no file: a pipe would never end.
         """
         found = []
-        pending = [self.root]
+        pending = [""]
         while pending:
-            folder = pending.pop()
+            below = pending.pop()
+            folder = self.root / below
             try:
                 entries = list(os.scandir(folder))
             except OSError as error:
                 raise SourceError(f"{folder}: cannot list: {error.strerror}") from error
-            if folder != self.root and {entry.name for entry in entries} >= _BUILD:
+            if below and {entry.name for entry in entries} >= _BUILD:
                 continue  # a build that lies below its own sources is none of them
             for entry in entries:
                 if entry.name.startswith("."):
@@ -149,9 +150,9 @@ class Place:
                     continue
                 if is_folder:
                     if not entry.is_symlink():
-                        pending.append(Path(entry.path))
+                        pending.append(f"{below}{entry.name}/")
                 elif is_file:
-                    found.append(Path(entry.path).relative_to(self.root).as_posix())
+                    found.append(f"{below}{entry.name}")
         return tuple(sorted(found))
 
     @cached_property
@@ -165,10 +166,11 @@ class Place:
 
     def find(self, *patterns: str) -> list[str]:
         """Table files whose path or base name matches one of `patterns` (shell style), shallowest first."""
+        wanted = re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns))
         hits = []
         for name in self.tables:
             inner = name.rpartition("!")[2]
-            if any(fnmatchcase(inner, p) or fnmatchcase(PurePosixPath(inner).name, p) for p in patterns):
+            if wanted.match(inner) or wanted.match(inner.rpartition("/")[2]):
                 hits.append(name)
         return sorted(hits, key=lambda n: (n.count("/"), n))
 
