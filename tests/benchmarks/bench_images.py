@@ -3,12 +3,15 @@
     python tests/benchmarks/bench_images.py speed FOLDER... [--peer PYTHON]
     python tests/benchmarks/bench_images.py hashes
     python tests/benchmarks/bench_images.py changes [FOLDER...] [--known known.txt]
+    python tests/benchmarks/bench_images.py crowd FOLDER... --work WORK --count 40000 500000
 
 `speed` times all signals of a folder's pictures, from file to table, against decoding alone with Pillow, and against
 imagehash (the interpreter of an environment that has it is an option). `hashes` joins a million hashes with themselves.
 `changes` plants changed copies of the folders' pictures, or of drawn ones, among training pictures, searches them with
 the originals as the benchmark, and prints recall and precision by kind of change. Pictures of two files that are one
-picture may be named in a text file, two stems a line; what else is confirmed is false, and listed.
+picture may be named in a text file, two stems a line; what else is confirmed is false, and listed. `crowd` plants the
+same copies of every fourth picture among those that builds with this work folder measured, and prints how many become
+candidates.
 """
 
 from __future__ import annotations
@@ -28,19 +31,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 from drawn_pictures import LOOKS, drawn
 from measure import run_measured
 from numpy.typing import NDArray
 from PIL import Image
-from planted_pictures import Found, Plan, search, whole_report
+from planted_pictures import Found, Plan, plant, search, whole_report
 
+from infimed_data.dedup.candidates import find_candidates
 from infimed_data.dedup.hamming import near_pairs
 from infimed_data.engine import LocalEngine, leave_pandas_out
 from infimed_data.images import FORMATS, measure
 from infimed_data.signals import ImageTask, measure_images
 from infimed_data.storage.places import Place
+from infimed_data.storage.stages import read_table
 
 LIMIT = 10**9
+CROWD = ["digest", "phash", "patches", "places", "width", "height", "contrast"]
+"""Columns that the search for candidates reads."""
 PART = 16
 ROUNDS = 5
 
@@ -243,6 +252,33 @@ def changes(folders: Sequence[Path], known: Known, step: int, seed: int, process
     engine.close()
 
 
+def crowd(folders: Sequence[Path], work: Path, counts: Sequence[int], step: int, seed: int, processes: int) -> None:
+    """Candidates among so many other pictures."""
+    measured = [read_table(path, CROWD) for path in sorted(work.glob("stages/images-*/*/*/images.arrow"))]
+    others = pl.concat([pl.DataFrame(table) for table in measured]).drop_nulls("digest").unique("digest").sort("digest")
+    names = sorted((path.stem, path) for folder in folders for path in folder.iterdir() if path.is_file())
+    engine = LocalEngine(processes)
+    with tempfile.TemporaryDirectory() as name:
+        found, own, _ = plant(Plan(dict(names[::4]), step, seed), Path(name), engine)
+    engine.close()
+    for count in (0, *counts):
+        beside = others.head(count).select(CROWD).to_arrow(compat_level=pl.CompatLevel.oldest())
+        pictures = pa.concat_tables([own.select(CROWD), beside.cast(own.select(CROWD).schema)])
+        start = time.process_time()
+        pairs = find_candidates(pictures).pairs
+        spent = time.process_time() - start
+        together = set(zip(pairs["digest_a"].to_pylist(), pairs["digest_b"].to_pylist(), strict=True))
+        hits: dict[str, list[bool]] = {"all": []}
+        for stem, kind, copy in found.planted:
+            original = found.of_original[stem]
+            hit = original == copy or (min(original, copy), max(original, copy)) in together
+            hits.setdefault(kind, []).append(hit)
+            hits["all"].append(hit)
+        print(f"{len(pictures):,} pictures: {len(pairs):,} pairs to be looked at, {spent:.0f} CPU s")
+        for kind, each in hits.items():
+            print(f"  {kind:<26} {len(each):>6,} {np.mean(each):>8.3f}")
+
+
 def _report(title: str, found: Found, known: Known) -> None:
     print(whole_report(title, found, known.pairs, by_kind=True))
 
@@ -266,6 +302,13 @@ def main() -> int:
     three.add_argument("--seed", type=int, default=1)
     three.add_argument("--processes", type=int, default=2)
     three.add_argument("--looks", type=int, default=16, help="drawn pictures of each look")
+    four = parts.add_parser("crowd")
+    four.add_argument("folders", type=Path, nargs="+")
+    four.add_argument("--work", type=Path, required=True)
+    four.add_argument("--count", type=int, nargs="+", required=True)
+    four.add_argument("--step", type=int, default=3)
+    four.add_argument("--seed", type=int, default=1)
+    four.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     leave_pandas_out()
     for folder in getattr(options, "folders", []):
@@ -277,6 +320,8 @@ def main() -> int:
         hashes()
     elif options.part == "join":
         join(options.share, options.views)
+    elif options.part == "crowd":
+        crowd(options.folders, options.work, options.count, options.step, options.seed, options.processes)
     else:
         known = Known.read(options.known)
         changes(options.folders, known, options.step, options.seed, options.processes, options.looks)

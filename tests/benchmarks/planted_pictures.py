@@ -110,8 +110,8 @@ def make_copy(task: CopyTask) -> None:
     task.out.write_bytes(changed(data, task.kind, task.seed))
 
 
-def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
-    """Plants the copies, measures, searches and confirms, as a build does it."""
+def plant(plan: Plan, temp: Path, engine: LocalEngine) -> tuple[Found, pa.Table, list[Pictures]]:
+    """Plants and measures the copies: (what is planted, all pictures each once, where they are)."""
     copies = temp / "copies"
     copies.mkdir(parents=True)
     tasks: list[CopyTask] = []
@@ -136,8 +136,13 @@ def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
     )
     pictures = [Pictures(Place(folder), outs[folder] / "images.arrow", folder.name, True) for folder in tables]
     pictures.append(Pictures(Place(copies), temp / "measured-copies" / "images.arrow", "copies", False))
+    return found, _distinct([*tables.values(), own]), pictures
+
+
+def search(plan: Plan, temp: Path, engine: LocalEngine) -> Found:
+    """Plants the copies, measures, searches and confirms, as a build does it."""
+    found, everything, pictures = plant(plan, temp, engine)
     held = set(found.of_original.values())
-    everything = _distinct([*tables.values(), own])
     flags = np.array([digest in held for digest in everything["digest"].to_pylist()])
     start = time.process_time()
     candidates = find_candidates(everything, benchmark=flags)
