@@ -111,7 +111,7 @@ def _where_from(planned: Planned) -> str:
     if planned.measured == total:
         return "measured on this machine, by builds with this work folder"
     if not planned.measured:
-        return "guessed: no build with this work folder was measured; about twice what two cores take"
+        return "guessed: no build with this work folder was measured; half as much again as two cores take"
     return f"measured on this machine for {planned.measured} of {total} stages; guessed for the others"
 
 
