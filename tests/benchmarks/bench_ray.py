@@ -2,9 +2,11 @@
 
     python tests/benchmarks/bench_ray.py                    start, tasks, requests
     python tests/benchmarks/bench_ray.py --rows 200000      also a build of so many synthetic rows, local and Ray
+    python tests/benchmarks/bench_ray.py --pays 1000 10000 100000       only: from how many mixed rows on Ray pays
 
 Everything on one machine, so Ray has nothing to win here: what it adds is what counts. CPU is this process's alone
-unless said otherwise.
+unless said otherwise. `--pays` takes two cores for two machines of one core each: a local build on one of them against
+Ray on both, its start included. Networks and shared file systems cost nothing here.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ import asyncio
 import contextlib
 import json
 import resource
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
 from bench_teachers import server  # noqa: E402
+from make_mixed import make_mixed  # noqa: E402
 from make_rows import make_synthetic  # noqa: E402
 from measure import run_measured  # noqa: E402
 from test_teachers import no_images, question  # noqa: E402
@@ -94,14 +98,44 @@ def builds(folder: Path, rows: int) -> None:
         print(f"{name}: {rows:,} rows in {usage.wall_s:.1f} s, CPU of all processes that ended with it {cpu:.1f} s")
 
 
+def pays(folder: Path, sizes: Sequence[int]) -> None:
+    """Cold builds of mixed rows on one core, and through Ray on two."""
+    for rows in sizes:
+        manifest = make_mixed(folder / f"rows-{rows}", rows)
+        taken = {}
+        for name, engine, cores, processes in (
+            ("local", {"kind": "local"}, "0", 1),
+            ("ray", {"kind": "ray", "object_store_memory": 100 << 20, "max_tasks": 2}, "0,1", 2),
+        ):
+            path = manifest.with_name(f"{name}.yaml")
+            path.write_text(json.dumps({"extends": manifest.name, "engine": engine}))
+            places = ["--out", str(folder / f"b-{name}-{rows}"), "--work", str(folder / f"w-{name}-{rows}"), "-q"]
+            command = [sys.executable, "-m", "infimed_data.cli", "build", str(path), "--processes", str(processes)]
+            usage = run_measured(["taskset", "-c", cores, *command, *places])
+            if usage.returncode:
+                raise SystemExit(usage.stderr)
+            taken[name] = usage.wall_s
+            for kind in "bw":
+                shutil.rmtree(folder / f"{kind}-{name}-{rows}")
+        print(
+            f"{rows:,} rows: one core {taken['local']:.1f} s, Ray on two {taken['ray']:.1f} s, "
+            f"{taken['local'] / taken['ray']:.2f} times as fast",
+            flush=True,
+        )
+
+
 def main() -> int:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--pays", type=int, nargs="+")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-ray-") as place:
         folder = Path(place)
+        if given.pays:
+            pays(folder, given.pays)
+            return 0
         with contextlib.closing(LocalEngine(PROCESSES)) as local:
             tasks(local, "local", given.count)
         settings = EngineSettings(kind="ray", object_store_memory=100 << 20, client_workers=2)
