@@ -18,6 +18,7 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLWarning
 
 from infimed_data.errors import ManifestError
+from infimed_data.showing import shown
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "Positions", "plain_yaml"]
 
@@ -174,7 +175,7 @@ class _Reading:
 
     def _refused(self, line: int, loc: tuple[str | int, ...], given: str, allowed: str) -> ManifestError:
         dotted = ".".join(map(str, loc)) or self._what
-        return ManifestError([f"{self.path}:{line}: {dotted}: {given}; allowed: {allowed}"])
+        return ManifestError([shown(f"{self.path}:{line}: {dotted}: {given}; allowed: {allowed}")])
 
 
 class _Inside:

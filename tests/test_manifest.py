@@ -123,6 +123,15 @@ def test_a_missing_key_is_named_where_it_belongs(tmp_path: Path) -> None:
     assert problems(path) == (f"{path}:7: sources.slake.adapter: missing; it has no default",)
 
 
+def test_a_key_that_breaks_lines_or_steers_terminals_is_escaped(tmp_path: Path) -> None:
+    text = HEAD + OUTPUTS + '"a\\nb\\e[2J": 1\n'
+    [problem] = problems(write(tmp_path, text))
+    assert r": a\nb\x1b[2J: unknown key; allowed: " in problem and problem.isprintable()
+    nested = HEAD + OUTPUTS + 'limits: {"x\\ny": !!binary YQ==}\n'
+    [problem] = problems(write(tmp_path, nested))
+    assert r"limits.x\ny: " in problem and problem.isprintable()
+
+
 def test_several_faults_are_all_named(tmp_path: Path) -> None:
     text = HEAD.replace("name: small\n", "") + "outputs:\n  sft: {validation: 2.0}\nsede: 1\n"
     found = "\n".join(problems(write(tmp_path, text)))

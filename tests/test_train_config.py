@@ -42,6 +42,7 @@ def faults(path: Path, *settings: str, task: str | None = None) -> list[str]:
             "vllm and server; give one of them",
         ),
         ("task: [\n", "run.yaml:2: not valid YAML"),
+        (SFT + '"a\\nb\\e[2J": 1\n', r"run.yaml:6: a\nb\x1b[2J: unknown key"),
         ("- a\n", "run.yaml:1: a list; allowed: a mapping of the keys of a configuration"),
         (SFT + "output: runs/y\n", "found duplicate key"),
         (SFT + "seed: 1\n'seed': 2\n", "found duplicate key"),

@@ -13,7 +13,7 @@ from infimed_data.errors import ManifestError, did_you_mean
 from infimed_data.manifest.checks import cross_checks
 from infimed_data.manifest.models import Manifest
 from infimed_data.plain_yaml import MAX_BYTES, MAX_DEPTH, Positions, plain_yaml
-from infimed_data.showing import holds_secret
+from infimed_data.showing import holds_secret, shown
 
 __all__ = ["Positions", "load_manifest", "place_of"]
 
@@ -34,7 +34,7 @@ def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
         manifest = Manifest.model_validate(_tuples(plain))
     except ValidationError as error:
         problems = [_problem(dict(fault), positions, path) for fault in error.errors()]
-        raise ManifestError(dict.fromkeys(problems)) from None
+        raise ManifestError(dict.fromkeys(map(shown, problems))) from None
     problems = cross_checks(manifest, lambda *loc: place_of(positions, path, *loc))
     problems += [
         f"{place_of(positions, path, *loc)}: {'.'.join(map(str, loc))}: holds a key, a password or a signed address, "
@@ -42,7 +42,7 @@ def load_manifest(path: Path) -> tuple[Manifest, Path, Positions]:
         for loc in _secrets(plain, ())
     ]
     if problems:
-        raise ManifestError(problems)
+        raise ManifestError(map(shown, problems))
     root = Path(manifest.root)
     return manifest, root if root.is_absolute() else (path.parent / root), positions
 
@@ -170,16 +170,16 @@ def _problem(fault: dict[str, Any], positions: Positions, path: Path) -> str:
         return f"{where}: {dotted}: unknown key; allowed: {', '.join(allowed)}{did_you_mean(str(loc[-1]), allowed)}"
     if kind == "missing":
         return f"{where}: {dotted}: missing; it has no default"
-    shown = _shown(given)
+    said = _shown(given)
     if kind in _TYPE_WORDS:
-        return f"{where}: {dotted}: {shown}; allowed: {_TYPE_WORDS[kind]}"
+        return f"{where}: {dotted}: {said}; allowed: {_TYPE_WORDS[kind]}"
     if kind == "literal_error":
         allowed = [w.strip("' ") for w in str(fault["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        return f"{where}: {dotted}: {shown}; allowed: {', '.join(allowed)}{did_you_mean(str(given), allowed)}"
+        return f"{where}: {dotted}: {said}; allowed: {', '.join(allowed)}{did_you_mean(str(given), allowed)}"
     if kind == "value_error":
         return f"{where}: {dotted}: {fault['ctx']['error']}"
     message = str(fault["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{where}: {dotted}: {shown}; allowed: {message}"
+    return f"{where}: {dotted}: {said}; allowed: {message}"
 
 
 def _union_tag(part: object) -> bool:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from infimed_data.errors import ManifestError
 from infimed_data.plain_yaml import MAX_BYTES, plain_yaml
+from infimed_data.showing import shown
 from infimed_train.config.models import CONFIGS, EvalConfig, GrpoConfig, SftConfig
 from infimed_train.errors import TrainError, did_you_mean
 
@@ -68,7 +69,7 @@ def load_config(source: str | Path, settings: Sequence[str] = (), *, task: str |
         config = model.model_validate(_tuples(plain))
     except ValidationError as error:
         problems = [_problem(dict(fault), model, positions, path) for fault in error.errors()]
-        raise TrainError("\n".join(dict.fromkeys(problems))) from None
+        raise TrainError("\n".join(dict.fromkeys(map(shown, problems)))) from None
     return Loaded(config, path, positions)
 
 
