@@ -375,6 +375,18 @@ def test_what_zip_allows_is_read_by_its_place(tmp_path: Path) -> None:
             assert place.read(f"{name}!{member}", max_bytes=1 << 20) == data
 
 
+def test_a_member_whose_name_is_no_text_harms_no_other(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
+        for name in ("\xe9.jpg", "plain.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"abc"))
+    place = Place(tmp_path)
+    assert list(place.members("a.tar")) == ["plain.jpg", "\udce9.jpg"]
+    for name in place.members("a.tar"):
+        assert place.read(f"a.tar!{name}", max_bytes=3) == b"abc"
+
+
 def test_a_zip_with_a_password_or_a_wrong_list_is_unreadable(tmp_path: Path) -> None:
     put_archive(tmp_path / "a.zip", {"a.jpg": b"a" * 100, "b.jpg": b"b" * 100})
     content = bytearray((tmp_path / "a.zip").read_bytes())

@@ -13,6 +13,9 @@ from infimed_data.schema import Reject
 
 __all__ = ["Extent", "Listing", "tidy_name"]
 
+_ANY = "surrogatepass"
+"""How names are encoded: of bytes that are no UTF-8, `tarfile` makes halves of characters."""
+
 
 def tidy_name(name: str) -> str:
     """`name` as a relative POSIX path; raises `Reject("image_outside_root")` where it climbs out or is absolute."""
@@ -44,7 +47,7 @@ class Listing(Mapping[str, Extent]):
 
     def __init__(self, members: Mapping[str, Extent]) -> None:
         names = sorted(members)
-        self._names = pa.array(names, pa.large_string())
+        self._names = pa.array(map(_encoded, names), pa.large_binary())
         self._extents = np.array([members[name] for name in names], np.int64).reshape(-1, len(Extent._fields))
         hashes = np.array([_hash(name) for name in names], np.uint64)
         self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
@@ -55,18 +58,22 @@ class Listing(Mapping[str, Extent]):
         at = int(self._hashes.searchsorted(wanted))
         while at < len(self._hashes) and self._hashes[at] == wanted:
             row = int(self._order[at])
-            if self._names[row].as_py() == name:
+            if self._names[row].as_py() == _encoded(name):
                 return Extent(*self._extents[row].tolist())
             at += 1
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         for name in self._names:
-            yield name.as_py()
+            yield name.as_py().decode("utf-8", _ANY)
 
     def __len__(self) -> int:
         return len(self._names)
 
 
 def _hash(name: str) -> int:
-    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
+    return xxhash.xxh3_64_intdigest(_encoded(name))
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", _ANY)

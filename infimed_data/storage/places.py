@@ -35,7 +35,7 @@ from infimed_data.storage.listing import Listing, tidy_name
 
 __all__ = [
     "ARCHIVES", "IMAGE_ENDINGS", "PAUSES_S", "READ_FAILED", "FetchingPlace", "ImageFinder", "Place", "in_tasks",
-    "is_cell",    "refusal_of", "split_cell",
+    "is_cell", "refusal_of", "split_cell",
 ]  # fmt: skip
 
 ARCHIVES = (".zip", ".tar")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from make_mixed import CELLS
 from make_rows import Row, write_lines
 from measure import run_measured
 from PIL import Image
@@ -28,13 +29,6 @@ SIDE = 1000
 GROUP_ROWS = 200
 FILE_ROWS = 1000
 WORDS = 3000
-_CELLS = pa.schema(
-    [
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        ("question", pa.string()),
-        ("answer", pa.string()),
-    ]
-)
 
 
 def picture(number: int) -> bytes:
@@ -49,7 +43,7 @@ def write_pictures(folder: Path, count: int) -> None:
     """Embedded pictures in the layout of PathVQA."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, first in enumerate(range(0, count, FILE_ROWS)):
-        with pq.ParquetWriter(folder / f"train-{number:05d}.parquet", _CELLS, compression="none") as writer:
+        with pq.ParquetWriter(folder / f"train-{number:05d}.parquet", CELLS, compression="none") as writer:
             for start in range(first, min(first + FILE_ROWS, count), GROUP_ROWS):
                 rows = [
                     {
@@ -59,7 +53,7 @@ def write_pictures(folder: Path, count: int) -> None:
                     }
                     for row in range(start, min(start + GROUP_ROWS, count))
                 ]
-                writer.write_table(pa.Table.from_pylist(rows, _CELLS), row_group_size=GROUP_ROWS)
+                writer.write_table(pa.Table.from_pylist(rows, CELLS), row_group_size=GROUP_ROWS)
 
 
 def conversations(count: int) -> Iterator[Row]:

@@ -36,7 +36,7 @@ _SIGNS = (
     "an infarct", "a nodule", "a foreign body", "haemorrhage", "a stricture", "necrosis",
 )  # fmt: skip
 _SIDES = ("left", "right", "upper", "lower", "central", "anterior", "posterior", "medial", "lateral")
-_CELLS = pa.schema(
+CELLS = pa.schema(
     [
         ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         ("question", pa.string()),
@@ -144,7 +144,7 @@ def write_embedded(target: Path, rows: int, seed: int, *, file_rows: int = 10_00
 
     def flush() -> None:
         nonlocal parts, batch
-        table = pa.Table.from_pylist(batch, _CELLS)
+        table = pa.Table.from_pylist(batch, CELLS)
         pq.write_table(table, target / f"train-{parts:05d}.parquet", row_group_size=1000, compression="none")
         parts, batch = parts + 1, []
 
